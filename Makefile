@@ -1,0 +1,45 @@
+# Needs only Python 3.11+ and make: uv is found, or installed into .uv by pip.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+SYNC := $(UV) sync --locked --quiet --extra broker
+RUN := $(UV) run --no-sync
+
+.PHONY: help install demo test check lint types layers format bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet uv
+
+install: $(if $(findstring .uv/,$(UV)),.uv/bin/uv)  ## the project and its tools in .venv
+	$(SYNC)
+
+demo: install  ## broker, four cameras, a consumer, and the ledger at the end
+	$(RUN) streamer demo
+
+test: install  ## every test that CI runs
+	$(RUN) pytest
+
+check: install lint types layers test  ## what CI runs
+
+lint: install
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+
+types: install
+	$(RUN) mypy
+
+layers: install
+	$(RUN) lint-imports
+
+format: install  ## let ruff mend what it can
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+bench: install  ## CPU per frame beside a bare loop, and start-up
+	$(RUN) python benchmarks/consumer_cpu.py
+
+clean:
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache dist

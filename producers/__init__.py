@@ -1,0 +1,1 @@
+"""Cameras: from a source of pictures to the frames topic."""
