@@ -1,0 +1,1 @@
+"""Settings: one definition for the file, the environment and the flags. Only the command imports this package."""

@@ -1,0 +1,1 @@
+"""What both ends of Kafka share: the messages, their wire format, the topics and the clients."""

@@ -1,0 +1,162 @@
+"""Every setting, its type, default and help text. The file, the environment and the flags are made from this.
+
+The name of a field is its name in `streamer.toml`, in the environment (`STREAMER_` before it, upper case) and as a
+flag (with dashes). A field of a section (`broker`, `demo`) stands in that table of the file, has the section in its
+environment name (`STREAMER_BROKER_PORT`), and is a flag of that command alone.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints
+
+from config.types import Duration, Numbers, Seconds
+
+_MIB = 1024 * 1024
+TopicName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
+
+def _duration(text: str) -> Duration:
+    from config.types import parse_duration
+
+    return parse_duration(text)
+
+
+class Group(BaseModel):
+    """Settings that belong together. Frozen; unknown names are refused; values never show in error messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+
+
+class KafkaSettings(Group):
+    """Where Kafka is, and what the topics are called."""
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, commas between"
+    )
+    frames_topic: TopicName = Field("streamer.frames", description="topic that cameras publish frames to")
+    results_topic: TopicName = Field("streamer.results", description="topic of the classifications")
+    dead_letter_topic: TopicName = Field(
+        "streamer.dead-letters", description="topic of frames that no one can classify"
+    )
+    status_topic: TopicName = Field("streamer.status", description="topic where cameras and workers report themselves")
+
+
+class TopicSettings(Group):
+    """How topics are made where they are missing."""
+
+    partitions: int = Field(
+        8, ge=1, le=10_000, description="partitions of frames and results: the most workers in a group"
+    )
+    replication: int | None = Field(None, ge=1, le=100, description="copies of each partition (default: the broker's)")
+    frames_retention: Duration = Field(_duration("10m"), description="how long frames are kept")
+    frames_retention_bytes: ByteSize = Field(ByteSize(2048 * _MIB), description="and how many bytes a partition")
+    results_retention: Duration = Field(_duration("7d"), description="how long results and dead letters are kept")
+
+
+class CameraSettings(Group):
+    """One camera: what it sees, how fast, and what it sends."""
+
+    camera: str | None = Field(
+        None, min_length=1, max_length=200, description="the camera's name, the key of its frames"
+    )
+    source: str | None = Field(
+        None,
+        min_length=1,
+        description="what it sees: a video file, rtsp:// or http:// URL, usb:0, an image, a directory or glob of images, "
+        "synthetic:workpiece",
+        json_schema_extra={"holds_credentials": True},
+    )
+    fps: float | None = Field(None, gt=0, le=1000, description="frames per second (default: the source's own, else 25)")
+    frames: int | None = Field(None, ge=1, description="stop after so many frames")
+    loop: bool = Field(default=False, description="begin again at the end of the source")
+    short_side: int = Field(256, ge=16, le=8192, description="shrink frames to this many pixels on the short side")
+    quality: int = Field(85, ge=1, le=100, description="JPEG quality of frames that have to be encoded")
+
+
+class ProduceSettings(Group):
+    """A process full of cameras."""
+
+    cameras: Path | None = Field(None, description="a TOML file with a [[camera]] table for each camera")
+    buffer_bytes: ByteSize = Field(
+        ByteSize(64 * _MIB), ge=_MIB, description="unsent frames kept while the broker is behind, all cameras together"
+    )
+    source_timeout: Duration = Field(_duration("10s"), description="how long a network source may keep silent")
+
+
+class ModelSettings(Group):
+    """The model, and what its file does not say about itself."""
+
+    model: str = Field("workpiece", min_length=1, description="the built-in model, or the path of an ONNX classifier")
+    model_labels: Path | None = Field(None, description="a text file with one label a line (default: the model's own)")
+    model_short_side: int | None = Field(
+        None, ge=1, le=8192, description="resize so that the short side has so many px"
+    )
+    model_mean: Numbers | None = Field(None, description="mean per channel, 0-1 scale, such as 0.485,0.456,0.406")
+    model_std: Numbers | None = Field(None, description="standard deviation per channel, 0-1 scale")
+    model_layout: Literal["NCHW", "NHWC"] | None = Field(None, description="the input's order of axes")
+    model_activation: Literal["softmax", "none"] | None = Field(
+        None, description="what turns the output into probabilities (default: found out by a trial run)"
+    )
+
+
+class ConsumeSettings(Group):
+    """One consumer: its device, its batches, its group, its policy."""
+
+    device: str = Field("0", min_length=1, max_length=100, description="the card, or a name for this consumer's group")
+    backend: str = Field("onnxruntime", description="what computes")
+    batch_size: int = Field(8, ge=1, le=1024, description="frames in a micro-batch at the most")
+    batch_timeout: Duration = Field(
+        _duration("20ms"), ge=_duration("0ms"), le=_duration("60s"), description="a batch's first frame waits no longer"
+    )
+    top: int = Field(5, ge=1, le=1000, description="classes in a result")
+    group: str | None = Field(
+        None, min_length=1, max_length=200, description="consumer group (default: streamer-device-<device>)"
+    )
+    start: str = Field(
+        "earliest", alias="from", description="where a new group begins: earliest, latest or a time (RFC 3339)"
+    )
+    policy: Literal["every-frame", "freshest"] = Field(
+        "every-frame", description="with a backlog: every frame, or only each camera's newest"
+    )
+    max_age: Duration | None = Field(None, description="frames older than this are skipped (default: off)")
+    session_timeout: Duration = Field(
+        _duration("10s"), ge=_duration("1s"), description="a consumer that is silent for so long loses its partitions"
+    )
+    until_idle: Duration | None = Field(None, description="end when no frame came for this long (default: never)")
+    max_in_flight: int = Field(256, ge=1, le=100_000, description="frames polled and not yet committed, at the most")
+    max_in_flight_bytes: ByteSize = Field(ByteSize(64 * _MIB), ge=_MIB, description="and their bytes")
+    decode_threads: int = Field(2, ge=1, le=64, description="micro-batches decoded at a time")
+    inference_threads: int = Field(1, ge=1, le=256, description="CPU threads of one inference, where the CPU computes")
+    activations: int = Field(2, ge=1, le=64, description="inferences in flight on the device")
+    max_frame_bytes: ByteSize = Field(ByteSize(8 * _MIB), ge=1024, description="larger frames are dead letters")
+    max_frame_pixels: int = Field(40_000_000, ge=1024, description="frames with more pixels are dead letters")
+    drain_timeout: Duration = Field(_duration("10s"), description="time to finish what is in flight when told to stop")
+
+
+class BrokerSettings(Group):
+    """The Kafka broker on this machine."""
+
+    port: int = Field(9092, ge=0, le=65535, description="port on 127.0.0.1; 0 takes a free one")
+    data_directory: Path | None = Field(None, description="where its data stays (default: a directory of the user's)")
+    nodes: Literal[1, 3] = Field(1, description="1, or 3 for a cluster that survives the loss of one")
+    heap_mb: int = Field(512, ge=128, le=65536, description="Java heap of each node in MB")
+
+
+class DemoSettings(Group):
+    """The demo on this machine."""
+
+    cameras: int = Field(4, ge=1, le=64, description="cameras, each a process of `streamer produce`")
+    fps: float = Field(25, gt=0, le=1000, description="frames per second of each camera")
+    seconds: Seconds = Field(_duration("10s"), gt=_duration("0ms"), description="how long the cameras run")
+
+
+class Settings(KafkaSettings, TopicSettings, CameraSettings, ProduceSettings, ModelSettings, ConsumeSettings):
+    """All settings of the program."""
+
+    broker: BrokerSettings = BrokerSettings()
+    demo: DemoSettings = DemoSettings()
+
+
+#: Groups that stand in a table of their own, by the name of the table.
+SECTIONS: dict[str, type[Group]] = {"broker": BrokerSettings, "demo": DemoSettings}

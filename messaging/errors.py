@@ -1,0 +1,38 @@
+"""What can go wrong between this program and Kafka.
+
+MessagingError
+├── BrokerUnavailableError    nothing answers at the bootstrap servers            (exit 1, retriable)
+├── TopicError                a topic is missing, refused or wrongly set up       (exit 1)
+└── MessageError              a message does not follow its contract              (exit 1)
+"""
+
+from typing import ClassVar
+
+
+class MessagingError(Exception):
+    """The root of the errors between this program and Kafka."""
+
+    exit_code: ClassVar[int] = 1
+    retriable: ClassVar[bool] = False
+
+
+class BrokerUnavailableError(MessagingError):
+    """No broker answered in time."""
+
+    retriable = True
+
+    @classmethod
+    def at(cls, bootstrap_servers: str) -> "BrokerUnavailableError":
+        """Name the address and the way out, in one line."""
+        return cls(
+            f"no Kafka broker answers at {bootstrap_servers}: start one with `streamer broker`, "
+            "or name yours with --bootstrap-servers"
+        )
+
+
+class TopicError(MessagingError):
+    """A topic is missing and may not be created, or its settings cannot carry frames."""
+
+
+class MessageError(MessagingError):
+    """A message cannot be read as what its type says it is."""

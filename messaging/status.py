@@ -1,0 +1,133 @@
+"""What cameras and workers say about themselves, once a second and at their end (a compacted topic)."""
+
+import msgspec
+
+from messaging.cloudevents import JSON_CONTENT_TYPE, SPEC_VERSION, STATUS_TYPE, Message
+from messaging.errors import MessageError
+from messaging.timestamps import format_us
+
+
+class CameraStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="camera", kw_only=True):
+    """A camera of one session.
+
+    Attributes:
+        captured: Frames captured in this session, so their sequences are 0 … captured - 1.
+        sent: Frames that the broker acknowledged.
+        shed: Frames given up, by reason; each has or will have a `skipped` result.
+        fps_declared: The rate that was asked for or that the source names, frames/s.
+        fps_delivered: Frames captured per second since the last status.
+        state: `connecting`, `running`, `retrying`, `stopped` or `failed`; the last two are final.
+        error: Why it is `retrying` or `failed`, one line.
+    """
+
+    camera: str
+    session: str
+    source: str
+    state: str
+    captured: int
+    sent: int
+    shed: dict[str, int]
+    fps_declared: float | None
+    fps_delivered: float
+    reconnects: int
+    updated_at: str
+    error: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing of this session is still to come."""
+        return self.state in {"stopped", "failed"}
+
+
+class PartitionStatus(msgspec.Struct, frozen=True):
+    """A partition that a worker holds. Offsets are None while they are not known."""
+
+    partition: int
+    first_offset: int | None
+    position: int | None
+    lag: int | None
+
+
+class StepStatus(msgspec.Struct, frozen=True):
+    """One step of the worker's pipeline, since its start."""
+
+    name: str
+    executions: int
+    execution_ms_mean: float
+    waiting_ms_mean: float
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", kw_only=True):
+    """One worker of a consumer group.
+
+    Attributes:
+        first_offsets: For each partition ever assigned, the first offset it had then: the group answers for
+            what follows it.
+        state: `starting`, `running`, `draining`, `stopped` or `failed`.
+        waiting_frames: Frames polled and not yet in a micro-batch.
+        frames_in_flight: Frames polled and not yet committed.
+        utilisation: Share of the last second in which the device had work, 0–1.
+    """
+
+    group: str
+    host: str
+    device: str
+    slot: int
+    state: str
+    frames_topic: str
+    partitions: tuple[PartitionStatus, ...]
+    first_offsets: dict[str, int]
+    model: str
+    model_digest: str
+    backend: str
+    simulated: bool
+    classified: int
+    skipped: int
+    dead_lettered: int
+    waiting_frames: int
+    frames_in_flight: int
+    batch_size_mean: float
+    utilisation: float
+    steps: tuple[StepStatus, ...]
+    updated_at: str
+
+
+Status = CameraStatus | WorkerStatus
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Status] = msgspec.json.Decoder(CameraStatus | WorkerStatus)
+
+
+def status_key(status: Status) -> str:
+    """Return the key under which the topic keeps the newest status of its subject."""
+    if isinstance(status, CameraStatus):
+        return f"camera/{status.camera}"
+    return f"worker/{status.group}/{status.host}/{status.device}/{status.slot}"
+
+
+def write_status(status: Status, number: int, made_at_us: int) -> Message:
+    """Turn a status into a record for the status topic; `number` tells apart the statuses of one subject."""
+    key = status_key(status)
+    subject = status.camera if isinstance(status, CameraStatus) else key
+    headers = [
+        ("ce_specversion", SPEC_VERSION),
+        ("ce_id", f"{key}/{made_at_us}-{number}".encode()),
+        ("ce_source", f"/{'cameras/' + status.camera if isinstance(status, CameraStatus) else key}".encode()),
+        ("ce_type", STATUS_TYPE.encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_time", format_us(made_at_us).encode()),
+        ("content-type", JSON_CONTENT_TYPE),
+    ]
+    return Message(key.encode(), _encoder.encode(status), headers)
+
+
+def read_status(value: bytes) -> Status:
+    """Read the value of a record of the status topic.
+
+    Raises:
+        MessageError: It is no such JSON object.
+    """
+    try:
+        return _decoder.decode(value)
+    except msgspec.MsgspecError as exc:
+        raise MessageError(f"not a status of streamer: {exc}") from exc
