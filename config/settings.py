@@ -63,7 +63,7 @@ class CameraSettings(Group):
     source: str | None = Field(
         None,
         min_length=1,
-        description="what it sees: a video file, rtsp:// or http:// URL, usb:0, an image, a directory or glob of images, "
+        description="what it sees: a video file, rtsp:// or http:// URL, usb:0, an image, directory or glob of images, "
         "synthetic:workpiece",
         json_schema_extra={"holds_credentials": True},
     )

@@ -1,0 +1,1 @@
+"""Inference: back ends, micro-batches, pipelines and models. It knows nothing of Kafka."""

@@ -1,0 +1,68 @@
+"""What can go wrong while computing.
+
+EngineError
+├── ModelError                the model's file cannot be used                          (exit 2)
+│   ├── ModelNotFoundError    there is no such file
+│   └── NotAClassifierError   it is a model, but not one that classifies pictures
+├── BackendError              no such back end, or its software is missing             (exit 2)
+├── DeviceNotFoundError       the back end has no such device                          (exit 2)
+├── InferenceError            the device refused or failed a batch                     (exit 1, retriable)
+└── ImageError                a picture cannot be decoded; `reason` says why           (exit 1)
+"""
+
+from typing import ClassVar, Literal
+
+ImageReason = Literal[
+    "empty", "too-large", "not-an-image", "truncated", "too-many-pixels", "too-many-scans", "unsupported"
+]
+
+
+class EngineError(Exception):
+    """The root of the engine's errors."""
+
+    exit_code: ClassVar[int] = 1
+    retriable: ClassVar[bool] = False
+
+
+class ModelError(EngineError):
+    """The model's file cannot be used."""
+
+    exit_code = 2
+
+
+class ModelNotFoundError(ModelError):
+    """There is no such model file."""
+
+
+class NotAClassifierError(ModelError):
+    """It is a model, but its inputs and outputs are not those of an image classifier."""
+
+
+class BackendError(EngineError):
+    """There is no such back end, or the software it needs is missing."""
+
+    exit_code = 2
+
+
+class DeviceNotFoundError(EngineError):
+    """The back end has no device of that name."""
+
+    exit_code = 2
+
+
+class InferenceError(EngineError):
+    """The device refused or failed a batch."""
+
+    retriable = True
+
+
+class ImageError(EngineError):
+    """A picture cannot be decoded, or must not be.
+
+    Attributes:
+        reason: The kind of fault, the same word as in a dead letter.
+    """
+
+    def __init__(self, reason: ImageReason, message: str) -> None:
+        super().__init__(message)
+        self.reason: ImageReason = reason

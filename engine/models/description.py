@@ -1,0 +1,172 @@
+"""What a model's file, a `model.toml` beside it and the user say about it; the later ones win.
+
+The metadata keys of an ONNX file: `streamer.name`, `streamer.labels` (a JSON list), `streamer.activation` and
+`streamer.preprocessing` (a JSON object with the keys of `model.toml` below). A `model.toml` in the same folder, or
+`<file name without suffix>.toml`:
+
+    name = "bottles"
+    labels = ["full", "empty"]        # or labels_file = "labels.txt", one a line
+    activation = "softmax"            # or "none"
+    [preprocessing]
+    short_side = 256
+    crop = [224, 224]                 # height, width
+    mean = [0.485, 0.456, 0.406]
+    std = [0.229, 0.224, 0.225]
+    layout = "NCHW"
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ModelError
+
+_CHANNELS = 3
+_PREPROCESSING_KEYS = {"short_side", "crop", "mean", "std", "layout", "dtype"}
+_KEYS = {"name", "labels", "labels_file", "activation", "preprocessing"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What is known of a model; None where nobody said it.
+
+    Attributes:
+        short_side_px: Of the picture after resizing.
+        crop_px: Height and width cut out of its centre.
+        mean: Per channel, RGB, 0–1.
+        std: The deviation, likewise.
+    """
+
+    name: str | None = None
+    labels: tuple[str, ...] | None = None
+    short_side_px: int | None = None
+    crop_px: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    layout: str | None = None
+    activation: str | None = None
+
+    def over(self, other: "ModelDescription") -> "ModelDescription":
+        """Return this description, with `other` where this one says nothing."""
+        ours = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(other, **{name: value for name, value in ours.items() if value is not None})
+
+
+def from_metadata(metadata: Mapping[str, str], model: Path) -> ModelDescription:
+    """Read what an ONNX file's own metadata says.
+
+    Raises:
+        ModelError: A value of ours is not what it should be.
+    """
+    values: dict[str, Any] = {}
+    for key in ("name", "activation"):
+        if text := metadata.get(f"streamer.{key}"):
+            values[key] = text
+    for key in ("labels", "preprocessing"):
+        if text := metadata.get(f"streamer.{key}"):
+            try:
+                values[key] = json.loads(text)
+            except ValueError as exc:
+                raise ModelError(f"{model}: its metadata streamer.{key} is no JSON: {exc}") from exc
+    return _describe(values, f"the metadata of {model}", model.parent)
+
+
+def from_toml(model: Path) -> ModelDescription:
+    """Read the TOML file beside a model, where there is one.
+
+    Raises:
+        ModelError: It cannot be read, or says what it must not.
+    """
+    for path in (model.with_suffix(".toml"), model.parent / "model.toml"):
+        if path.is_file():
+            try:
+                values = tomllib.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as exc:
+                raise ModelError(f"{path} cannot be read: {exc}") from exc
+            return _describe(values, str(path), path.parent)
+    return ModelDescription()
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read a text file with one label a line.
+
+    Raises:
+        ModelError: It cannot be read, or is empty.
+    """
+    try:
+        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, ValueError) as exc:
+        raise ModelError(f"cannot read the labels in {path}: {exc}") from exc
+    if not labels:
+        raise ModelError(f"{path} has no labels: write one a line")
+    return labels
+
+
+def _describe(values: Mapping[str, Any], origin: str, folder: Path) -> ModelDescription:
+    preprocessing = values.get("preprocessing", {})
+    if not isinstance(preprocessing, dict):
+        raise ModelError(f"{origin}: preprocessing is no table")
+    unknown = (set(values) - _KEYS) | (set(preprocessing) - _PREPROCESSING_KEYS)
+    if unknown:
+        known = ", ".join(sorted(_KEYS | _PREPROCESSING_KEYS))
+        raise ModelError(f"{origin}: unknown key {min(unknown)}: there are {known}")
+    labels = values.get("labels")
+    if labels is None and "labels_file" in values:
+        labels = read_labels(folder / str(values["labels_file"]))
+    description = ModelDescription(
+        name=values.get("name"),
+        labels=tuple(labels) if labels is not None else None,
+        short_side_px=preprocessing.get("short_side"),
+        crop_px=_pair(preprocessing.get("crop"), origin),
+        mean=_numbers(preprocessing.get("mean"), "mean", origin),
+        std=_numbers(preprocessing.get("std"), "std", origin),
+        layout=preprocessing.get("layout"),
+        activation=values.get("activation"),
+    )
+    check(description, origin)
+    return description
+
+
+def check(description: ModelDescription, origin: str) -> None:
+    """Refuse a description that cannot be meant.
+
+    Raises:
+        ModelError: It names the value and `origin`.
+    """
+    if description.name is not None and not isinstance(description.name, str):
+        raise ModelError(f"{origin}: name is no text")
+    if description.labels is not None and not all(isinstance(label, str) for label in description.labels):
+        raise ModelError(f"{origin}: labels is no list of texts")
+    if description.layout not in (None, "NCHW", "NHWC"):
+        raise ModelError(f"{origin}: layout is {description.layout!r}, not NCHW or NHWC")
+    if description.activation not in (None, "softmax", "none"):
+        raise ModelError(f"{origin}: activation is {description.activation!r}, not softmax or none")
+    side = description.short_side_px
+    if side is not None and not (isinstance(side, int) and side > 0):
+        raise ModelError(f"{origin}: short_side is {side!r}, not a number of pixels")
+    for name, numbers in (("mean", description.mean), ("std", description.std)):
+        if numbers is not None and len(numbers) != _CHANNELS:
+            raise ModelError(f"{origin}: {name} has {len(numbers)} numbers, not one for each of R, G, B")
+    if description.std is not None and min(description.std) <= 0:
+        raise ModelError(f"{origin}: std has a number that is not above 0")
+    if (description.mean is None) != (description.std is None):
+        raise ModelError(f"{origin}: mean and std go together")
+
+
+def _pair(value: Any, origin: str) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) and side > 0 for side in value):
+        return (value[0], value[1])
+    raise ModelError(f"{origin}: crop is {value!r}, not [height, width] in pixels")
+
+
+def _numbers(value: Any, name: str, origin: str) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, list) and all(isinstance(number, int | float) for number in value):
+        return tuple(float(number) for number in value)
+    raise ModelError(f"{origin}: {name} is {value!r}, not a list of numbers")
