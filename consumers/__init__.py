@@ -1,0 +1,1 @@
+"""Consumers: from the frames topic, through the engine, to one outcome per frame."""

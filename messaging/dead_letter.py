@@ -46,7 +46,7 @@ class DeadLetter:
 
 
 def write_dead_letter(
-    frame: Frame, group: str, reason: Reason, error: str, max_value_bytes: int, traceparent: str | None = None
+    frame: Frame, group: str, reason: str, error: str, *, max_value_bytes: int, traceparent: str | None = None
 ) -> Message:
     """Turn a frame into a record for the dead-letter topic, keyed by camera.
 

@@ -29,6 +29,7 @@ class Frame:
         content_type: A hint; the bytes decide.
         traceparent: W3C trace context of this frame; always set.
         tracestate: The vendor part of the trace context.
+        has_remote_context: Whether the trace context came with the frame; else it was begun when it was read.
         truth: The label that the source knows to be right.
         replay_for: The group that a replayed dead letter is meant for; others pass over it.
         replay: How many times the frame was put back, 0 for a live one.
@@ -45,6 +46,7 @@ class Frame:
     content_type: str
     traceparent: str
     tracestate: str | None = None
+    has_remote_context: bool = True
     truth: str | None = None
     replay_for: str | None = None
     replay: int = 0
@@ -110,6 +112,7 @@ def read_frame(record: Any) -> Frame:
         content_type=texts.get("content-type", ""),
         traceparent=traceparent if has_context and traceparent else new_traceparent(),
         tracestate=texts.get("tracestate") if has_context else None,
+        has_remote_context=has_context,
         truth=texts.get("ce_truth"),
         replay_for=texts.get("ce_replayfor"),
         replay=int(replay_text) if replay_text.isascii() and replay_text.isdigit() and len(replay_text) < 9 else 0,

@@ -124,8 +124,9 @@ def _create_missing(admin: Any, plan: TopicPlan) -> list[str]:
         error = kafka.errors.for_code(topic["error_code"])
         # Somebody else was faster: as good.
         if error not in (kafka.errors.NoError, kafka.errors.TopicAlreadyExistsError):
+            why = topic.get("error_message") or error.__name__
             raise TopicError(
-                f"topic {topic['name']} is missing and cannot be created ({topic.get('error_message') or error.__name__}): "
+                f"topic {topic['name']} is missing and cannot be created ({why}): "
                 "run `streamer topics create` as a user that may"
             )
     admin.wait_for_topics(list(missing))

@@ -1,0 +1,93 @@
+"""A micro-batch on its way through the pipeline."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumers.ledger import Entry
+from engine.backends.base import Inference
+from engine.images.header import ImageHeader
+from messaging.frame import Frame
+
+Kind = Literal["classified", "timed", "skipped", "dead-lettered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is to be said about one frame; the message is written when its turn has come.
+
+    Attributes:
+        reason: Why it was skipped or dead-lettered.
+        error: One line more about a dead letter.
+        polled: The frame in its batch, where it was classified or timed.
+        batch: That batch.
+        row: Which of the batch's good frames it is.
+    """
+
+    kind: Kind
+    frame: Frame
+    reason: str = ""
+    error: str = ""
+    polled: "PolledFrame | None" = None
+    batch: "Batch | None" = None
+    row: int = -1
+
+
+@dataclass(slots=True)
+class PolledFrame:
+    """A frame that waits for its batch, or is in it.
+
+    Attributes:
+        polled_at_us: Wall clock when `poll` returned it, µs since 1970.
+        polled_at_s: The same moment on the monotonic clock.
+    """
+
+    entry: Entry[Outgoing]
+    frame: Frame
+    header: ImageHeader
+    polled_at_us: int
+    polled_at_s: float
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A frame of the batch that does not reach the device: damaged (a dead letter), or too old (skipped)."""
+
+    polled: PolledFrame
+    kind: Literal["skipped", "dead-lettered"]
+    reason: str
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Frames that are decoded, classified and labelled together.
+
+    Attributes:
+        frames: As they were gathered.
+        capacity: How many would have fitted.
+        good: Those that were decoded; row i of `rows` is frame i of these.
+        rejected: Those that were not.
+        rows: uint8[rows, height, width, 3], RGB; at least as many as `good`.
+        top: For each good frame the indices of its best classes, best first: int[len(good), top].
+        scores: Their probabilities: float32[len(good), top].
+        taken_at_s: When it was taken up for decoding, monotonic; `decoded_at_s` when that was done.
+    """
+
+    frames: list[PolledFrame]
+    capacity: int
+    good: list[PolledFrame] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    rows: NDArray[np.uint8] | None = None
+    inference: Inference | None = None
+    top: NDArray[np.intp] | None = None
+    scores: NDArray[np.float32] | None = None
+    taken_at_s: float = 0.0
+    decoded_at_s: float = 0.0
+
+    def halves(self) -> "tuple[Batch, Batch]":
+        """Split the good frames into two batches that start anew, to find the one at fault."""
+        middle = (len(self.good) + 1) // 2
+        return Batch(self.good[:middle], self.capacity), Batch(self.good[middle:], self.capacity)

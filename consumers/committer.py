@@ -1,0 +1,86 @@
+"""When offsets are committed: the contiguous watermark, soon enough to keep what a crash repeats small."""
+
+import logging
+import time
+from collections import deque
+from threading import Event
+from typing import Any
+
+from consumers.batch import Outgoing
+from consumers.in_flight import InFlight
+from consumers.subscription import FrameSubscription
+from consumers.telemetry import ConsumerTelemetry
+from messaging.frame import Frame
+from messaging.telemetry import MAX_LINKS
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_S = 0.25
+#: A commit is begun early when it would free this share of the room for frames in flight.
+_EARLY_SHARE = 0.25
+_RETRY_S = 1.0
+
+
+class Committer:
+    """Commits for one consumer, one commit at a time. `acknowledged` comes from another thread than the rest."""
+
+    def __init__(
+        self,
+        frames: FrameSubscription,
+        in_flight: InFlight[Outgoing],
+        room_frames: int,
+        telemetry: ConsumerTelemetry,
+    ) -> None:
+        """Remember whose offsets to commit."""
+        self._frames = frames
+        self._in_flight = in_flight
+        self._early_frames = max(int(room_frames * _EARLY_SHARE), 1)
+        self._telemetry = telemetry
+        self._sampled: deque[Frame] = deque(maxlen=MAX_LINKS)
+        self._next_s = 0.0
+        self._idle = Event()
+        self._idle.set()
+
+    def acknowledged(self, frame: Frame) -> None:
+        """Remember a sampled frame for the next commit's span."""
+        if self._telemetry.wants(frame):
+            self._sampled.append(frame)
+
+    def commit_if_due(self, now_s: float) -> None:
+        """Begin a commit if there is something to commit and it is time, and none is under way."""
+        if not self._idle.is_set():
+            return
+        commits = self._in_flight.pending_commits()
+        count = sum(frames for _, frames in commits.values())
+        if commits and (now_s >= self._next_s or count >= self._early_frames):
+            self._next_s = now_s + _INTERVAL_S
+            self._begin(commits)
+
+    def commit_now(self, timeout_s: float) -> None:
+        """Commit what there is, and wait for it."""
+        deadline_s = time.monotonic() + timeout_s
+        self._idle.wait(timeout_s)
+        if commits := self._in_flight.pending_commits():
+            self._begin(commits)
+            if not self._idle.wait(max(deadline_s - time.monotonic(), 0.0)):
+                log.warning("the last offsets were not committed in time; their frames may be classified twice")
+
+    def _begin(self, commits: dict[int, tuple[int, int]]) -> None:
+        self._idle.clear()
+        began_ns = time.time_ns()
+        sampled = list(self._sampled)
+        self._sampled.clear()
+        future = self._frames.commit({partition: offset for partition, (offset, _) in commits.items()})
+        future.add_callback(self._succeeded, commits, sampled, began_ns)
+        future.add_errback(self._failed)
+
+    def _succeeded(self, commits: dict[int, tuple[int, int]], sampled: list[Frame], began_ns: int, _: Any) -> None:
+        self._in_flight.committed(commits)
+        self._telemetry.committed(sampled, began_ns)
+        self._idle.set()
+
+    def _failed(self, exc: BaseException) -> None:
+        # The watermark stays pending, so the next commit covers it; after a rebalance it may be another member's.
+        log.warning("a commit failed and is tried again: %s", exc)
+        self._next_s = time.monotonic() + _RETRY_S
+        self._idle.set()

@@ -1,0 +1,327 @@
+"""The consumer: frames in, micro-batches through the pipeline, one outcome per frame out, then the commit."""
+
+import logging
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+from threading import Event, RLock, Thread
+from typing import Any
+
+from consumers.admission import Admission
+from consumers.batch import Batch, Outgoing, PolledFrame
+from consumers.committer import Committer
+from consumers.counts import Counts
+from consumers.errors import DeviceFailedError
+from consumers.in_flight import InFlight, InFlightLimits
+from consumers.ledger import Entry
+from consumers.outcomes import OutcomePublisher, outcomes_of, rejections_of
+from consumers.status import StatusReporter
+from consumers.subscription import FrameSubscription, Holder
+from consumers.telemetry import ConsumerTelemetry
+from engine.backends.base import Backend
+from engine.batching import MicroBatcher
+from engine.errors import InferenceError
+from engine.pipeline.pipeline import Pipeline
+from messaging.frame import read_frame
+from messaging.outcome import SKIPPED_SUPERSEDED
+from messaging.timestamps import now_us
+
+log = logging.getLogger(__name__)
+
+_MAX_POLL_RECORDS = 64
+_IDLE_POLL_S = 0.2
+_BUSY_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerOptions:
+    """How a consumer works.
+
+    Attributes:
+        batch_capacity: Frames in a micro-batch at the most.
+        batches_in_flight: Micro-batches between the batcher and the end of the pipeline.
+        until_idle_s: End when no frame came and nothing was in flight for so long; None goes on for ever.
+        drain_timeout_s: To finish what is in flight when told to stop.
+    """
+
+    batch_capacity: int = 8
+    batches_in_flight: int = 4
+    limits: InFlightLimits = field(default_factory=InFlightLimits)
+    until_idle_s: float | None = None
+    drain_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerParts:
+    """What a consumer is made of."""
+
+    frames: FrameSubscription
+    admission: Admission
+    batcher: MicroBatcher[PolledFrame]
+    pipeline: Pipeline
+    backend: Backend
+    outcomes: OutcomePublisher
+    telemetry: ConsumerTelemetry
+
+
+class Consumer(Holder):
+    """Runs the way of a frame for one device.
+
+    Three kinds of threads meet here. The caller's runs the poll loop, commits and reports. The pipeline's decode and
+    compute. One more, `outcomes`, resolves entries and publishes in each partition's order. `dispatch` may run on
+    any of them: whoever frees a place in the pipeline fills it again at once.
+    """
+
+    def __init__(self, parts: ConsumerParts, options: ConsumerOptions, status_topic: str) -> None:
+        """Put the parts together; `run` starts them."""
+        self._parts = parts
+        self._options = options
+        self.counts = Counts()
+        self._in_flight: InFlight[Outgoing] = InFlight(options.limits)
+        self._lock = RLock()  # the batcher, and how many batches are on their way
+        self._on_their_way = 0
+        self._finished: SimpleQueue[tuple[Batch, Future[Batch]] | None] = SimpleQueue()
+        self._is_stopping = False
+        self._failure: BaseException | None = None
+        self._last_activity_s: float | None = None
+        self._committer = Committer(parts.frames, self._in_flight, options.limits.frames, parts.telemetry)
+        self._status = StatusReporter(
+            status_topic, parts.outcomes, parts.frames, parts.pipeline, self.counts, parts.backend.slots
+        )
+
+    def run(self, until: Event) -> None:
+        """Consume until told to stop, until idle, or until something fails for good.
+
+        Raises:
+            ConsumerError: What failed. Nothing that has no acknowledged outcome is committed.
+            BrokerUnavailableError: No broker answers at the start.
+        """
+        self._parts.outcomes.open(self._acknowledged, self._fail)
+        publisher = Thread(target=self._publish, name="outcomes", daemon=True)
+        try:
+            self._parts.frames.open(self)
+            self._parts.pipeline.start()
+            publisher.start()
+            while not (until.is_set() or self._failure or self._is_idle()):
+                self._turn()
+            self._drain()
+        except BaseException as exc:
+            self._failure = self._failure or exc
+            raise
+        finally:
+            self._shut(publisher)
+        if self._failure is not None:
+            raise self._failure
+
+    def _turn(self) -> None:
+        """Take frames where there is room, and do what is due."""
+        room = self._in_flight.room()
+        if room:
+            began_ns = time.time_ns()
+            records = self._parts.frames.poll(self._poll_timeout_s(), min(room, _MAX_POLL_RECORDS))
+            if records:
+                self._accept(records, began_ns)
+        elif not self._in_flight.wait_for_room(_BUSY_POLL_S):
+            self._parts.frames.stay()
+        self._dispatch()
+        self._committer.commit_if_due(time.monotonic())
+        self._report()
+
+    def _poll_timeout_s(self) -> float:
+        """Return how long a poll may wait: until a batch is due, or something has to be looked after."""
+        with self._lock:
+            due_at_s = self._parts.batcher.due_at_s()
+            has_place = self._on_their_way < self._options.batches_in_flight
+        if due_at_s is not None and has_place:
+            return min(max(due_at_s - time.monotonic(), 0.0), _BUSY_POLL_S)
+        return _IDLE_POLL_S if due_at_s is None and not len(self._in_flight) else _BUSY_POLL_S
+
+    def _accept(self, records: list[Any], began_ns: int) -> None:
+        """Let each record in: to the batcher, or to an outcome at once."""
+        polled_at_us, polled_at_s = now_us(), time.monotonic()
+        self._last_activity_s = polled_at_s
+        frames = [read_frame(record) for record in records]
+        has_outcomes = False
+        with self._lock:
+            for frame in frames:
+                entry = self._in_flight.admit(frame.partition, frame.offset, len(frame.data))
+                self._status.seen(frame.partition, frame.offset)
+                if self._parts.admission.passes_over(frame):
+                    self._in_flight.resolve(entry, None)
+                    has_outcomes = True
+                    continue
+                checked = self._parts.admission.check(frame, polled_at_us)
+                if isinstance(checked, Outgoing):
+                    self._in_flight.resolve(entry, checked)
+                    has_outcomes = True
+                    continue
+                polled = PolledFrame(entry, frame, checked, polled_at_us, polled_at_s)
+                self._parts.batcher.add(polled, len(frame.data), polled_at_s)
+        self._parts.telemetry.polled(frames, began_ns)
+        if has_outcomes:
+            self._finished.put(None)
+
+    def _dispatch(self) -> None:
+        """Send batches on their way while there are batches due and places for them."""
+        with self._lock:
+            self._supersede()
+            while not self._failure and self._on_their_way < self._options.batches_in_flight:
+                frames = self._parts.batcher.take(time.monotonic(), force=self._is_stopping)
+                if not frames:
+                    return
+                self._send_on(Batch(frames, self._options.batch_capacity))
+
+    def _supersede(self) -> None:
+        """Skip waiting frames that newer ones of their camera have made pointless."""
+        places = (self._options.batches_in_flight - self._on_their_way) * self._options.batch_capacity
+        superseded = self._parts.admission.freshness.superseded(self._parts.batcher.waiting(), places)
+        if superseded:
+            unwanted = {id(polled) for polled in superseded}
+            for polled in self._parts.batcher.discard(lambda item: id(item) in unwanted):
+                self._in_flight.resolve(polled.entry, Outgoing("skipped", polled.frame, SKIPPED_SUPERSEDED))
+            self._finished.put(None)
+
+    def _send_on(self, batch: Batch) -> None:
+        self._on_their_way += 1
+        self._parts.pipeline.submit(batch).add_done_callback(partial(self._came_through, batch))
+
+    def _came_through(self, batch: Batch, future: Future[Batch]) -> None:
+        """Make room for the next batch, and leave this one to the publisher. On the pipeline's threads."""
+        with self._lock:
+            self._on_their_way -= 1
+        self._finished.put((batch, future))
+        self._dispatch()
+
+    def _publish(self) -> None:
+        """Resolve what came through and publish what is next in its partition, until the queue says stop."""
+        try:
+            while True:
+                item = self._finished.get()
+                if item is not None:
+                    self._resolve(*item)
+                self._release()
+                if item is None and self._is_stopping and self._finished.empty() and self._is_done():
+                    return
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the consumer has to end with it
+            self._fail(exc)
+
+    def _is_done(self) -> bool:
+        with self._lock:
+            return not self._on_their_way and not len(self._parts.batcher)
+
+    def _resolve(self, batch: Batch, future: Future[Batch]) -> None:
+        error = future.exception()
+        if error is None:
+            outcomes = outcomes_of(batch)
+            self.counts.batch(batch)
+            if batch.inference is not None:
+                self._parts.telemetry.processed(batch, time.monotonic())
+        elif isinstance(error, InferenceError) and batch.good:
+            outcomes = rejections_of(batch) + self._after_failure(batch, error)
+        else:
+            raise error
+        for entry, outgoing in outcomes:
+            self._in_flight.resolve(entry, outgoing)
+
+    def _after_failure(self, batch: Batch, error: InferenceError) -> list[tuple[Entry[Outgoing], Outgoing]]:
+        """Halve a batch that the device refused, until the frame at fault stands alone and is dead-lettered."""
+        health = self._parts.backend.health()
+        if not health.is_ready:
+            raise DeviceFailedError(f"device {self._parts.outcomes.identity.device} failed ({health.detail}): {error}")
+        if len(batch.good) == 1:
+            polled = batch.good[0]
+            return [(polled.entry, Outgoing("dead-lettered", polled.frame, "inference-failed", str(error)))]
+        log.warning("a batch of %d failed, looking for the frame at fault: %s", len(batch.good), error)
+        with self._lock:
+            for half in batch.halves():
+                self._send_on(half)
+        return []
+
+    def _release(self) -> None:
+        for entry in self._in_flight.release():
+            if entry.outgoing is None:
+                self._in_flight.acknowledge(entry)
+            else:
+                self._parts.outcomes.send(entry)
+
+    def _acknowledged(self, entry: Entry[Outgoing], outgoing: Outgoing) -> None:
+        """Note an outcome that the broker has. On the producer's thread."""
+        latency_us = now_us() - outgoing.frame.captured_at_us
+        self.counts.finished(outgoing.kind, outgoing.reason, latency_us / 1000)
+        self._parts.telemetry.finished(outgoing.frame, outgoing.kind, outgoing.reason, latency_us / 1e6)
+        self._committer.acknowledged(outgoing.frame)
+        self._in_flight.acknowledge(entry)
+
+    def _fail(self, exc: BaseException) -> None:
+        """End the run with the first failure; nothing unfinished is committed."""
+        self._failure = self._failure or exc
+
+    def _is_idle(self) -> bool:
+        if self._options.until_idle_s is None or self._last_activity_s is None:
+            return False
+        if not self._in_flight.is_drained:
+            self._last_activity_s = time.monotonic()
+        return time.monotonic() - self._last_activity_s >= self._options.until_idle_s
+
+    def _report(self, state: str = "running") -> None:
+        if self._last_activity_s is None and state == "running":
+            state = "starting"
+        with self._lock:
+            waiting = len(self._parts.batcher)
+        self._status.report_if_due(time.monotonic(), state, waiting, len(self._in_flight))
+
+    def _drain(self) -> None:
+        """Finish what is in flight, within the time-out, and commit it."""
+        deadline_s = time.monotonic() + self._options.drain_timeout_s
+        self._is_stopping = True
+        while not self._failure and not self._in_flight.is_drained and time.monotonic() < deadline_s:
+            self._dispatch()
+            self._finished.put(None)
+            self._in_flight.wait_until_drained(0.01)
+        if not self._failure and not self._in_flight.is_drained:
+            log.warning(
+                "%d frames were not finished within %.1f s; they are not committed and will be read again",
+                len(self._in_flight),
+                self._options.drain_timeout_s,
+            )
+        self._committer.commit_now(max(deadline_s - time.monotonic(), 1.0))
+
+    def _shut(self, publisher: Thread) -> None:
+        """Close everything, whatever state it is in; the order keeps each part's users before it."""
+        self._is_stopping = True
+        self._parts.frames.close()
+        with self._lock:
+            self._parts.batcher.discard(lambda _: True)
+        self._parts.pipeline.close()
+        if publisher.ident is not None:
+            self._finished.put(None)
+            publisher.join(5.0)
+        self._status.report(time.monotonic(), "failed" if self._failure else "stopped", 0, 0)
+        self._parts.outcomes.close(5.0)
+
+    # What the subscription asks, on Kafka's I/O thread.
+
+    def assigned(self, partitions: set[int]) -> None:
+        """Begin these partitions' ledgers."""
+        self._in_flight.assign(partitions)
+        self._last_activity_s = self._last_activity_s or time.monotonic()
+
+    def revoking(self, partitions: set[int]) -> None:
+        """Drop what waits and is not begun; it will be polled again, here or elsewhere."""
+        with self._lock:
+            dropped = self._parts.batcher.discard(lambda polled: polled.frame.partition in partitions)
+        self._in_flight.withdraw(polled.entry for polled in dropped)
+
+    def is_finished(self, partitions: set[int]) -> bool:
+        """Tell whether everything begun for these partitions is acknowledged, or never will be."""
+        return self._failure is not None or self._in_flight.are_drained(partitions)
+
+    def commits(self) -> dict[int, tuple[int, int]]:
+        """Return what may be committed."""
+        return self._in_flight.pending_commits()
+
+    def gave_up(self, partitions: set[int]) -> dict[int, int]:
+        """Close these partitions' ledgers."""
+        return self._in_flight.give_up(partitions)

@@ -1,0 +1,130 @@
+"""A worker's report about itself, once a second and at the end, on the status topic."""
+
+import logging
+from typing import Final
+
+from consumers.counts import Counts
+from consumers.outcomes import OutcomePublisher
+from consumers.subscription import FrameSubscription
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.step import StepStatistics
+from messaging.status import PartitionStatus, StepStatus, WorkerStatus, write_status
+from messaging.timestamps import format_us, now_us
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_S: Final = 1.0
+#: A report that the broker has not acknowledged for so long says that the broker is away.
+_SILENCE_S: Final = 5.0
+
+
+class StatusReporter:
+    """Puts the report together and sends it; the next one waits until the broker has the last."""
+
+    def __init__(
+        self,
+        topic: str,
+        outcomes: OutcomePublisher,
+        frames: FrameSubscription,
+        pipeline: Pipeline,
+        counts: Counts,
+        slots: int,
+    ) -> None:
+        """Remember what to report on."""
+        self._topic = topic
+        self._outcomes = outcomes
+        self._frames = frames
+        self._pipeline = pipeline
+        self._counts = counts
+        self._slots = max(slots, 1)
+        self._number = 0
+        self._next_s = 0.0
+        self._state = ""
+        self._first_offsets: dict[int, int] = {}
+        self._previous = (0.0, 0.0)
+        self._sent_at_s: float | None = None
+        self._is_silent = False
+
+    def seen(self, partition: int, offset: int) -> None:
+        """Note a frame's offset; the first of a partition is where this worker's duty begins."""
+        if partition not in self._first_offsets:
+            self._first_offsets[partition] = offset
+
+    def report_if_due(self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int) -> None:
+        """Send a report if a second has passed, or the state has changed."""
+        if self._sent_at_s is not None:
+            if not self._is_silent and now_s - self._sent_at_s > _SILENCE_S:
+                self._is_silent = True
+                log.warning("Kafka does not answer since %.0f s; waiting for it", now_s - self._sent_at_s)
+            return
+        if self._is_silent:
+            self._is_silent = False
+            log.warning("Kafka answers again")
+        if now_s >= self._next_s or state != self._state:
+            self.report(now_s, state, waiting_frames, frames_in_flight)
+
+    def report(self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int) -> None:
+        """Send a report now."""
+        self._next_s = now_s + _INTERVAL_S
+        self._state = state
+        self._number += 1
+        made_at_us = now_us()
+        status = self._status(now_s, state, waiting_frames, frames_in_flight, made_at_us)
+        self._sent_at_s = now_s
+        self._outcomes.send_aside(self._topic, write_status(status, self._number, made_at_us), self._delivered)
+
+    def _delivered(self) -> None:
+        self._sent_at_s = None
+
+    def _status(
+        self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int, made_at_us: int
+    ) -> WorkerStatus:
+        identity, counts = self._outcomes.identity, self._counts
+        before_s, device_before_s = self._previous
+        self._previous = (now_s, counts.device_s)
+        busy = (counts.device_s - device_before_s) / max((now_s - before_s) * self._slots, 1e-6)
+        positions = {} if state in ("stopped", "failed") else self._frames.positions()
+        for partition, (position, _) in positions.items():
+            if position is not None:
+                self.seen(partition, position)
+        return WorkerStatus(
+            group=identity.group,
+            host=identity.host,
+            device=identity.device,
+            slot=identity.slot,
+            state=state,
+            frames_topic=self._frames.topic,
+            partitions=tuple(
+                PartitionStatus(
+                    partition,
+                    self._first_offsets.get(partition),
+                    position,
+                    max(end - position, 0) if position is not None and end is not None else None,
+                )
+                for partition, (position, end) in sorted(positions.items())
+            ),
+            first_offsets={str(partition): offset for partition, offset in sorted(self._first_offsets.items())},
+            model=identity.spec.name,
+            model_digest=identity.spec.digest,
+            backend=identity.backend,
+            simulated=False,
+            classified=counts.frames["classified"] + counts.frames["timed"],
+            skipped=counts.frames["skipped"],
+            dead_lettered=counts.frames["dead-lettered"],
+            waiting_frames=waiting_frames,
+            frames_in_flight=frames_in_flight,
+            batch_size_mean=round(counts.mean_batch_size, 3),
+            utilisation=round(min(busy, 1.0), 3),
+            steps=tuple(_step(step) for step in self._pipeline.statistics()),
+            updated_at=format_us(made_at_us),
+        )
+
+
+def _step(step: StepStatistics) -> StepStatus:
+    count = max(step.executions, 1)
+    return StepStatus(
+        step.name,
+        step.executions,
+        round(step.execution_s / count * 1000, 3),
+        round(step.waiting_s / count * 1000, 3),
+    )

@@ -1,0 +1,105 @@
+"""The three steps of a micro-batch: decode, classify, label."""
+
+import time
+from concurrent.futures import Future
+from functools import partial
+
+import numpy as np
+
+from consumers.batch import Batch, Rejected
+from consumers.freshness import Freshness
+from engine.backends.base import Inference
+from engine.errors import ImageError
+from engine.images.decode import decode_into
+from engine.models.classifier import Classifier
+from engine.pipeline.step import Step
+from messaging.outcome import SKIPPED_TOO_OLD
+from messaging.timestamps import now_us
+
+
+def classification_steps(classifier: Classifier, freshness: Freshness, top: int, decode_threads: int) -> list[Step]:
+    """Return the steps: decoding on threads of its own, the device on its own, labelling where the device ends."""
+    return [
+        Step("decode", Decode(classifier, freshness), parallel_steps=decode_threads),
+        Step("classify", Classify(classifier)),
+        Step("label", Label(classifier, top)),
+    ]
+
+
+class Decode:
+    """Decodes a whole batch in place; a frame that cannot be decoded leaves its row to the next one."""
+
+    def __init__(self, classifier: Classifier, freshness: Freshness) -> None:
+        """Take the geometry from the model."""
+        self._spec = classifier.spec
+        self._freshness = freshness
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Fill `rows`, `good` and `rejected`."""
+        batch.taken_at_s = time.monotonic()
+        now = now_us()
+        rows = self._spec.preprocessing.rows(self._spec.fixed_batch or len(batch.frames))
+        resize = self._spec.preprocessing.resize
+        for polled in batch.frames:
+            if self._freshness.is_too_old(polled.frame, now):
+                batch.rejected.append(Rejected(polled, "skipped", SKIPPED_TOO_OLD))
+                continue
+            try:
+                decode_into(polled.frame.data, polled.header, resize, rows[len(batch.good)])
+            except ImageError as exc:
+                batch.rejected.append(Rejected(polled, "dead-lettered", exc.reason, str(exc)))
+                continue
+            batch.good.append(polled)
+        batch.rows = rows
+        batch.decoded_at_s = time.monotonic()
+        return batch
+
+
+class Classify:
+    """Hands a batch to the device."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        """Take the model's input from its description."""
+        self._spec = classifier.spec
+        self._backend = classifier.backend
+
+    def __call__(self, batch: Batch) -> Batch | Future[Batch]:
+        """Return the batch's future; a batch without good frames passes the device by."""
+        count = len(batch.good)
+        if count == 0 or batch.rows is None:
+            return batch
+        rows = batch.rows if self._spec.fixed_batch else batch.rows[:count]
+        values = self._spec.preprocessing.model_input(rows)
+        done: Future[Batch] = Future()
+        inference = self._backend.submit({self._spec.input_name: values}, count)
+        inference.add_done_callback(partial(_hand_on, batch, done))
+        return done
+
+
+def _hand_on(batch: Batch, done: Future[Batch], inference: Future[Inference]) -> None:
+    error = inference.exception()
+    if error is not None:
+        done.set_exception(error)
+        return
+    batch.inference = inference.result()
+    batch.rows = None
+    done.set_result(batch)
+
+
+class Label:
+    """Finds the best classes of every frame, for the whole batch at once."""
+
+    def __init__(self, classifier: Classifier, top: int) -> None:
+        """Take the labels from the model."""
+        self._spec = classifier.spec
+        self._top = min(top, len(classifier.spec.labels))
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Fill `top` and `scores`."""
+        if batch.inference is None:
+            return batch
+        scores = self._spec.probabilities(batch.inference.outputs[self._spec.output_name])
+        # A stable sort, so that equal scores keep the order of the classes.
+        batch.top = np.argsort(-scores, axis=1, kind="stable")[:, : self._top]
+        batch.scores = np.take_along_axis(scores, batch.top, axis=1)
+        return batch

@@ -1,0 +1,76 @@
+"""`streamer consume`: classify frames with one device."""
+
+import sys
+from argparse import ArgumentParser
+
+from config.errors import ConfigError
+from config.settings import ConsumeSettings, KafkaSettings, ModelSettings, Settings
+from messaging.timestamps import parse_us
+from messaging.topics import create_topics
+from streamer.cli.command import Call, Command
+from streamer.compose import classifier_of, consumer_of, group_of, kafka_of, topic_plan
+from streamer.stopping import stop_on_signals
+from streamer.telemetry import Role, telemetry
+from streamer.terminal import print_json
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what the types alone cannot."""
+    if settings.start not in ("earliest", "latest"):
+        try:
+            parse_us(settings.start)
+        except (ValueError, OverflowError) as exc:
+            raise ConfigError(
+                f"--from {settings.start}: give earliest, latest or a time such as 2026-11-21T08:00:00Z"
+            ) from exc
+
+
+def _run(call: Call) -> int:
+    settings = call.loaded.settings
+    _check(settings)
+    stop = stop_on_signals()
+    group = group_of(settings)
+    with telemetry(Role.CONSUMER, {"streamer.device": settings.device, "streamer.group": group}):
+        classifier = classifier_of(settings)
+        try:
+            spec = classifier.spec
+            for assumption in spec.assumptions:
+                print(f"model {spec.name}: {assumption}", file=sys.stderr)
+            create_topics(kafka_of(settings), topic_plan(settings))
+            print(
+                f"model {spec.name} ({len(spec.labels)} classes) on {settings.backend}; group {group} gets every frame "
+                f"of {settings.frames_topic}; give cards the same --group to share",
+                file=sys.stderr,
+            )
+            consumer = consumer_of(settings, classifier)
+            consumer.run(until=stop)
+        finally:
+            classifier.backend.close()
+    summary = {"group": group, "device": settings.device} | consumer.counts.summary()
+    if call.arguments.json:
+        print_json(summary)
+    else:
+        counts = consumer.counts
+        print(
+            f"{counts.frames['classified']} classified, {counts.frames['skipped']} skipped, "
+            f"{counts.frames['dead-lettered']} dead-lettered, {counts.fps:.1f} frames/s",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
+
+
+COMMAND = Command(
+    help="Classify the frames of the frames topic with one device, and publish one result for each.\n\n"
+    "Each device has a consumer group of its own and sees every frame; devices with the same --group share them.",
+    run=_run,
+    settings=((ConsumeSettings, ""), (ModelSettings, ""), (KafkaSettings, "")),
+    add_arguments=_arguments,
+    examples="streamer consume --device 0\n"
+    "streamer consume --device 0 --model bottles.onnx --batch-size 16 --batch-timeout 10ms\n"
+    "streamer consume --device 1 --group line --policy freshest --max-age 500ms\n"
+    "streamer consume --from 2026-11-21T08:00:00Z --until-idle 5s --json",
+)

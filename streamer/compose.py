@@ -1,0 +1,99 @@
+"""From settings to objects: the one module that names concrete sources, back ends and topics."""
+
+from config.settings import Settings
+from consumers.admission import Admission
+from consumers.consumer import Consumer, ConsumerOptions, ConsumerParts
+from consumers.freshness import Freshness
+from consumers.in_flight import InFlightLimits
+from consumers.outcomes import ConsumerIdentity, OutcomePublisher
+from consumers.steps import classification_steps
+from consumers.subscription import FrameSubscription, SubscriptionOptions
+from consumers.telemetry import ConsumerTelemetry
+from engine.backends.base import BackendOptions
+from engine.backends.registry import make_backend
+from engine.batching import MicroBatcher
+from engine.images.header import ImageLimits
+from engine.models.classifier import Classifier, open_classifier
+from engine.models.description import ModelDescription, read_labels
+from engine.pipeline.pipeline import Pipeline
+from messaging.kafka import Kafka
+from messaging.topics import TopicNames, TopicPlan
+
+
+def kafka_of(settings: Settings) -> Kafka:
+    """Return where Kafka is."""
+    return Kafka(settings.bootstrap_servers)
+
+
+def topic_names(settings: Settings) -> TopicNames:
+    """Return what the topics are called."""
+    return TopicNames(settings.frames_topic, settings.results_topic, settings.dead_letter_topic, settings.status_topic)
+
+
+def topic_plan(settings: Settings) -> TopicPlan:
+    """Return how missing topics are made."""
+    return TopicPlan(
+        topic_names(settings),
+        settings.partitions,
+        settings.replication,
+        settings.frames_retention,
+        settings.frames_retention_bytes,
+        settings.results_retention,
+    )
+
+
+def group_of(settings: Settings) -> str:
+    """Return the consumer group: each device has one of its own, unless it is told to share."""
+    return settings.group or f"streamer-device-{settings.device}"
+
+
+def classifier_of(settings: Settings) -> Classifier:
+    """Open the model on its back end.
+
+    Raises:
+        EngineError: The model, the back end or the device cannot be used.
+    """
+    said = ModelDescription(
+        labels=read_labels(settings.model_labels) if settings.model_labels else None,
+        short_side_px=settings.model_short_side,
+        mean=settings.model_mean,
+        std=settings.model_std,
+        layout=settings.model_layout,
+        activation=settings.model_activation,
+    )
+    # On the CPU the device's number only names the group.
+    options = BackendOptions("cpu", settings.activations, settings.inference_threads)
+    return open_classifier(settings.model, make_backend(settings.backend), options, said)
+
+
+def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
+    """Put a consumer together; nothing is started or connected."""
+    kafka, topics, group = kafka_of(settings), topic_names(settings), group_of(settings)
+    spec = classifier.spec
+    capacity = min(settings.batch_size, spec.fixed_batch or settings.batch_size)
+    max_age_us = round(settings.max_age.total_seconds() * 1e6) if settings.max_age is not None else None
+    freshness = Freshness(settings.policy, max_age_us)
+    telemetry = ConsumerTelemetry(group, topics.frames, topics.results)
+    identity = ConsumerIdentity(group, settings.device, settings.backend, spec)
+    parts = ConsumerParts(
+        frames=FrameSubscription(
+            kafka,
+            topics.frames,
+            group,
+            SubscriptionOptions(settings.start, settings.session_timeout.total_seconds()),
+        ),
+        admission=Admission(group, ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels), freshness),
+        batcher=MicroBatcher(capacity, settings.batch_timeout.total_seconds(), settings.max_in_flight_bytes),
+        pipeline=Pipeline(classification_steps(classifier, freshness, settings.top, settings.decode_threads)),
+        backend=classifier.backend,
+        outcomes=OutcomePublisher(kafka, topics, identity, telemetry),
+        telemetry=telemetry,
+    )
+    options = ConsumerOptions(
+        batch_capacity=capacity,
+        batches_in_flight=settings.decode_threads + classifier.backend.slots,
+        limits=InFlightLimits(settings.max_in_flight, settings.max_in_flight_bytes),
+        until_idle_s=settings.until_idle.total_seconds() if settings.until_idle is not None else None,
+        drain_timeout_s=settings.drain_timeout.total_seconds(),
+    )
+    return Consumer(parts, options, topics.status)

@@ -1,0 +1,161 @@
+"""The OpenTelemetry SDK, set up by the standard `OTEL_*` variables. Everything below this module uses the API alone.
+
+Exporters: `otlp` (HTTP with protobuf), `console` and `none`, by `OTEL_TRACES_EXPORTER` and `OTEL_METRICS_EXPORTER`,
+and `otlp` where only an endpoint is given. With neither an exporter nor an endpoint nothing is exported, and the SDK
+is not even imported.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
+    from opentelemetry.trace import Link, SpanKind, TraceState
+    from opentelemetry.util.types import Attributes
+
+_EXPORTERS = ("otlp", "console", "none")
+_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+class TelemetryError(Exception):
+    """An `OTEL_*` variable asks for something that is not here."""
+
+    exit_code = 2
+
+
+class Role(StrEnum):
+    """What the process is; the default of `OTEL_SERVICE_NAME`."""
+
+    CAMERA = "streamer-camera"
+    CONSUMER = "streamer-consumer"
+
+
+def _exporter(signal: str) -> str:
+    """Return the exporter that the environment names for `TRACES` or `METRICS`."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return "none"
+    variable = f"OTEL_{signal}_EXPORTER"
+    named = os.environ.get(variable, "").strip()
+    if not named:
+        has_endpoint = _ENDPOINT in os.environ or f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" in os.environ
+        return "otlp" if has_endpoint else "none"
+    if named not in _EXPORTERS:
+        raise TelemetryError(f"{variable}={named}: there are {', '.join(_EXPORTERS)}")
+    protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if named == "otlp" and protocol not in (None, "", "http/protobuf"):
+        raise TelemetryError(f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol}: only http/protobuf is here")
+    return named
+
+
+@contextmanager
+def telemetry(role: Role, attributes: Mapping[str, str]) -> Iterator[None]:
+    """Set up what the environment asks for, and export what is left at the end.
+
+    Args:
+        role: What this process is.
+        attributes: What else to say about it in every span and metric; no secrets.
+
+    Raises:
+        TelemetryError: A variable asks for something that is not here.
+    """
+    traces, metrics = _exporter("TRACES"), _exporter("METRICS")
+    closers: list[Any] = []
+    if traces != "none" or metrics != "none":
+        from opentelemetry.sdk.resources import Resource
+
+        name = os.environ.get("OTEL_SERVICE_NAME") or role.value
+        resource = Resource.create({"service.name": name, **attributes})
+        if traces != "none":
+            closers.append(_set_up_traces(resource, _span_exporter(traces)))
+        if metrics != "none":
+            closers.append(_set_up_metrics(resource, _metric_reader(metrics)))
+    try:
+        yield
+    finally:
+        for provider in closers:
+            provider.shutdown()
+
+
+def _span_exporter(kind: str) -> "SpanExporter":
+    if kind == "console":
+        import sys
+
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+        return ConsoleSpanExporter(out=sys.stderr)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
+
+
+def _metric_reader(kind: str) -> "MetricReader":
+    from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
+
+    if kind == "console":
+        import sys
+
+        return PeriodicExportingMetricReader(ConsoleMetricExporter(out=sys.stderr))
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+    return PeriodicExportingMetricReader(OTLPMetricExporter())
+
+
+def _set_up_traces(resource: "Resource", exporter: "SpanExporter") -> Any:
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import _get_from_env_or_default
+
+    provider = TracerProvider(resource=resource, sampler=link_sampler(_get_from_env_or_default()))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def _set_up_metrics(resource: "Resource", reader: "MetricReader") -> Any:
+    from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
+
+    provider = MeterProvider([reader], resource=resource)
+    metrics.set_meter_provider(provider)
+    return provider
+
+
+def link_sampler(inner: "Sampler") -> "Sampler":
+    """Wrap the sampler that `OTEL_TRACES_SAMPLER` names so that a span with a sampled link is sampled.
+
+    The stock samplers look at the parent alone: a batch span has none, so under a ratio of 0.01 it would be dropped
+    although one of its frames is sampled, and the frame's way would end there.
+    """
+    from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+
+    class LinkSampler(Sampler):
+        """Samples what is linked to something sampled; for all else it asks the inner sampler."""
+
+        def should_sample(  # noqa: PLR0913, PLR0917 - the signature is OpenTelemetry's
+            self,
+            parent_context: "Context | None",
+            trace_id: int,
+            name: str,
+            kind: "SpanKind | None" = None,
+            attributes: "Attributes" = None,
+            links: "Sequence[Link] | None" = None,
+            trace_state: "TraceState | None" = None,
+        ) -> "SamplingResult":
+            """Decide about one span."""
+            if links and any(link.context.trace_flags.sampled for link in links):
+                return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, trace_state)
+            return inner.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+
+        def get_description(self) -> str:
+            """Describe it."""
+            return f"LinkSampler{{{inner.get_description()}}}"
+
+    return LinkSampler()
