@@ -49,6 +49,7 @@ class Kafka:
         """
         return self._connect(
             kafka.KafkaProducer,
+            metrics_enabled=False,  # they cost CPU for every record, and nobody reads them
             # acks=1 without idempotence would only warn; with it, a conflict raises.
             enable_idempotence=True,
             acks="all",
@@ -73,6 +74,7 @@ class Kafka:
         """
         settings: dict[str, Any] = {
             "group_id": group,
+            "metrics_enabled": False,
             # Auto-commit commits polled positions before a rejoin: frames in a micro-batch would be lost.
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
@@ -106,8 +108,6 @@ class Kafka:
                 bootstrap_servers=self.bootstrap_servers.split(","),
                 client_id=self.client_id,
                 bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,
-                # kafka-python's own metrics cost CPU for every record, and nobody reads them.
-                metrics_enabled=False,
                 **settings,
             )
         except (kafka.errors.KafkaTimeoutError, kafka.errors.KafkaConnectionError) as exc:

@@ -1,6 +1,8 @@
 """From settings to objects: the one module that names concrete sources, back ends and topics."""
 
-from config.settings import Settings
+from config.cameras import read_cameras
+from config.errors import ConfigError
+from config.settings import CameraSettings, Settings
 from consumers.admission import Admission
 from consumers.consumer import Consumer, ConsumerOptions, ConsumerParts
 from consumers.freshness import Freshness
@@ -18,6 +20,12 @@ from engine.models.description import ModelDescription, read_labels
 from engine.pipeline.pipeline import Pipeline
 from messaging.kafka import Kafka
 from messaging.topics import TopicNames, TopicPlan
+from producers.camera import Camera, CameraOptions
+from producers.cameras import Cameras
+from producers.encoding import JpegEncoder
+from producers.publisher import FramePublisher
+from producers.sources.base import Source
+from producers.sources.uri import open_source
 
 
 def kafka_of(settings: Settings) -> Kafka:
@@ -40,6 +48,51 @@ def topic_plan(settings: Settings) -> TopicPlan:
         settings.frames_retention_bytes,
         settings.results_retention,
     )
+
+
+def cameras_of(settings: Settings) -> Cameras:
+    """Put the cameras of this process together, with their sources checked; nothing is opened or connected.
+
+    Raises:
+        ConfigError: It is not said what the cameras are.
+        ProducerError: A source can never work.
+    """
+    if settings.cameras is not None:
+        if settings.camera is not None or settings.source is not None:
+            raise ConfigError("give --cameras FILE, or --camera NAME --source URI, not both")
+        wanted = read_cameras(settings.cameras, settings)
+    else:
+        if settings.camera is None or settings.source is None:
+            missing = "--camera NAME" if settings.camera is None else "--source URI"
+            raise ConfigError(
+                f"{missing} is missing: try `streamer produce --camera demo --source synthetic:workpiece`"
+            )
+        wanted = [settings]
+    sources = [_checked_source(camera, settings) for camera in wanted]
+    publisher = FramePublisher(kafka_of(settings), topic_names(settings), settings.buffer_bytes)
+    return Cameras(
+        [
+            Camera(
+                camera.camera or "",
+                source,
+                JpegEncoder(camera.short_side, camera.quality),
+                publisher,
+                CameraOptions(camera.fps, camera.frames, camera.loop),
+            )
+            for camera, source in zip(wanted, sources, strict=True)
+        ],
+        publisher,
+    )
+
+
+def _checked_source(camera: CameraSettings, settings: Settings) -> Source:
+    source = open_source(
+        camera.source or "",
+        timeout_s=settings.source_timeout.total_seconds(),
+        short_side_px=camera.short_side,
+    )
+    source.check()
+    return source
 
 
 def group_of(settings: Settings) -> str:

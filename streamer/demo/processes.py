@@ -1,0 +1,104 @@
+"""The processes of the demo: the real commands, ended by id, with what they said kept for the case of trouble."""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, Self
+
+from streamer.demo.errors import DemoError
+
+_STOP_TIMEOUT_S = 20.0
+_TAIL_LINES = 5
+
+
+class CommandProcess:
+    """One `streamer` command in a process of its own."""
+
+    def __init__(self, name: str, arguments: Sequence[str]) -> None:
+        """Say what to run; `start` starts it."""
+        self.name = name
+        self._arguments = [sys.executable, "-m", "streamer", *arguments]
+        self._process: subprocess.Popen[str] | None = None
+        self._output: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `stop`
+        self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `stop`
+
+    def start(self, environ: Mapping[str, str]) -> None:
+        """Start it in a process group of its own, so that Ctrl-C reaches it through us alone."""
+        self._process = subprocess.Popen(
+            self._arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._errors,
+            env=dict(environ),
+            text=True,
+            start_new_session=True,
+        )
+
+    def is_running(self) -> bool:
+        """Tell whether it still runs.
+
+        Raises:
+            DemoError: It ended with an error; the message has what it said.
+        """
+        if self._process is None:
+            return False
+        code = self._process.poll()
+        if code not in (None, 0):
+            raise DemoError(f"`{self.name}` ended with {code}: {self._tail()}")
+        return code is None
+
+    def terminate(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
+        """Ask it to end, and wait for it; kill it where it does not.
+
+        Raises:
+            DemoError: It did not end by itself, or ended with an error.
+        """
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired as exc:
+            self._process.kill()
+            self._process.wait()
+            raise DemoError(f"`{self.name}` did not end within {timeout_s:.0f} s: {self._tail()}") from exc
+        self.is_running()
+
+    def last_json(self) -> dict[str, Any]:
+        """Return the JSON object on its last line.
+
+        Raises:
+            DemoError: There is none.
+        """
+        self._output.seek(0)
+        lines = self._output.read().strip().splitlines()
+        try:
+            value: dict[str, Any] = json.loads(lines[-1])
+        except (IndexError, ValueError) as exc:
+            raise DemoError(f"`{self.name}` gave no figures: {self._tail()}") from exc
+        return value
+
+    def close(self) -> None:
+        """Kill it if it still runs, and let its output go."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+        self._errors.close()
+
+    def _tail(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return " | ".join(lines[-_TAIL_LINES:]) or "it said nothing"
+
+    def __enter__(self) -> Self:
+        """Return itself, for a `with` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
