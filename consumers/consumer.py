@@ -101,6 +101,7 @@ class Consumer(Holder):
         self._parts.outcomes.open(self._acknowledged, self._fail)
         publisher = Thread(target=self._publish, name="outcomes", daemon=True)
         try:
+            self._status.recall()
             self._parts.frames.open(self)
             self._parts.pipeline.start()
             publisher.start()
@@ -306,7 +307,8 @@ class Consumer(Holder):
     def assigned(self, partitions: set[int]) -> None:
         """Begin these partitions' ledgers."""
         self._in_flight.assign(partitions)
-        self._last_activity_s = self._last_activity_s or time.monotonic()
+        if partitions:
+            self._last_activity_s = self._last_activity_s or time.monotonic()
 
     def revoking(self, partitions: set[int]) -> None:
         """Drop what waits and is not begun; it will be polled again, here or elsewhere."""

@@ -68,7 +68,7 @@ class OutcomePublisher:
         self, cluster: Kafka, topics: TopicNames, identity: ConsumerIdentity, telemetry: ConsumerTelemetry
     ) -> None:
         """Remember where to; `open` connects."""
-        self._cluster = cluster
+        self.cluster = cluster
         self._topics = topics
         self.identity = identity
         self._telemetry = telemetry
@@ -87,7 +87,7 @@ class OutcomePublisher:
         """
         self._acknowledged = acknowledged
         self._failed = failed
-        self._producer = self._cluster.producer(linger_ms=_LINGER_MS, delivery_timeout_ms=_DELIVERY_TIMEOUT_MS)
+        self._producer = self.cluster.producer(linger_ms=_LINGER_MS, delivery_timeout_ms=_DELIVERY_TIMEOUT_MS)
 
     def send(self, entry: Entry[Outgoing]) -> None:
         """Publish an entry's outcome; where there is nothing to publish it is acknowledged at once."""

@@ -8,7 +8,9 @@ from consumers.outcomes import OutcomePublisher
 from consumers.subscription import FrameSubscription
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.step import StepStatistics
-from messaging.status import PartitionStatus, StepStatus, WorkerStatus, write_status
+from messaging.errors import MessageError
+from messaging.reader import TopicReader
+from messaging.status import PartitionStatus, StepStatus, WorkerStatus, read_status, write_status
 from messaging.timestamps import format_us, now_us
 
 log = logging.getLogger(__name__)
@@ -45,10 +47,26 @@ class StatusReporter:
         self._sent_at_s: float | None = None
         self._is_silent = False
 
+    def recall(self) -> None:
+        """Take over where the group's duty began from the reports of its earlier workers.
+
+        Raises:
+            MessagingError: The status topic cannot be read.
+        """
+        identity = self._outcomes.identity
+        with TopicReader(self._outcomes.cluster, self._topic, from_beginning=True) as reader:
+            for record in reader.read_to_end():
+                try:
+                    status = read_status(record.value or b"")
+                except MessageError:
+                    continue  # a tombstone, or somebody else's
+                if isinstance(status, WorkerStatus) and status.group == identity.group:
+                    for partition, offset in status.first_offsets.items():
+                        self.seen(int(partition), offset)
+
     def seen(self, partition: int, offset: int) -> None:
-        """Note a frame's offset; the first of a partition is where this worker's duty begins."""
-        if partition not in self._first_offsets:
-            self._first_offsets[partition] = offset
+        """Note an offset of the group's; the lowest of a partition is where its duty begins."""
+        self._first_offsets[partition] = min(self._first_offsets.get(partition, offset), offset)
 
     def report_if_due(self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int) -> None:
         """Send a report if a second has passed, or the state has changed."""

@@ -18,14 +18,6 @@ REQUIRE_TOOLS = "STREAMER_TESTS_REQUIRE_TOOLS"
 TopicFactory = Callable[..., str]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # kafka-python reads its schemas in a way that Python 3.11 and 3.12 call deprecated, and 3.13 no longer does.
-    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
-    # It leaves the socket of a refused connection to the garbage collector: one that never had another end.
-    never_connected = r"unclosed <socket\.socket fd=\d+, family=2, type=1, proto=6, laddr=\('0\.0\.0\.0', \d+\)>$"
-    config.addinivalue_line("filterwarnings", f"ignore:{never_connected}:ResourceWarning")
-
-
 @pytest.fixture(scope="session")
 def kafka_tools() -> None:
     """Java and Kafka, or a skip with the reason."""
