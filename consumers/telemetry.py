@@ -10,7 +10,8 @@ from typing import Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, set_span_in_context
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, TracerProvider, set_span_in_context
 
 from consumers.batch import Batch, Kind
 from messaging import telemetry as names
@@ -35,15 +36,20 @@ _DURATION_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0
 class ConsumerTelemetry:
     """Makes the spans and records the metrics of one consumer. Any thread may call."""
 
-    def __init__(self, group: str, frames_topic: str, results_topic: str) -> None:
-        """Get the tracer and the instruments from whatever SDK is set up at this moment."""
-        self._tracer = trace.get_tracer(SCOPE)
+    def __init__(
+        self,
+        group: str,
+        frames_topic: str,
+        tracers: TracerProvider | None = None,
+        meters: MeterProvider | None = None,
+    ) -> None:
+        """Get the tracer and the instruments from the providers given, else from the SDK that is set up by now."""
+        self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracers)
         self._group = group
         self._frames_topic = frames_topic
-        self._results_topic = results_topic
-        # Without an SDK there is nobody to make a span for.
+        # Without an SDK there is nobody to make a span for. (The probe is never ended, and so never exported.)
         self._is_tracing = self._tracer.start_span("probe", context=Context()).get_span_context().is_valid
-        meter = metrics.get_meter(SCOPE)
+        meter = metrics.get_meter(SCOPE, meter_provider=meters)
         self._end_to_end = meter.create_histogram(
             END_TO_END_DURATION,
             unit="s",

@@ -1,6 +1,7 @@
 """Kafka clients with the settings that this program needs; each line that departs from a default says why."""
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,9 +12,9 @@ import kafka.errors
 from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import murmur2
 
-from messaging.errors import BrokerUnavailableError, MessagingError
+from messaging.errors import BrokerAddressError, BrokerUnavailableError, MessagingError
 
-#: The largest frame, dead letter or result, on the clients and (by `topics create`) on the topics.
+#: The largest record, on the clients and (by `topics create`) on the topics.
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
 #: A broker that does not answer at the start is an error within this time. Source: measured, a healthy local
@@ -22,16 +23,42 @@ _BOOTSTRAP_TIMEOUT_MS = 5_000
 
 
 def quiet_kafka_logs() -> None:
-    """Keep kafka-python's logs at INFO or above: at DEBUG it logs passwords and the bytes of frames."""
-    for name in ("kafka", "kafka.producer.kafka", "kafka.consumer", "kafka.admin.client"):
+    """Keep kafka-python's logs at INFO or above: at DEBUG it logs passwords and the bytes of frames.
+
+    Where nobody set a level it is WARNING, whatever becomes of the root logger later; never is one made chattier.
+    """
+    top = logging.getLogger("kafka")
+    if top.level == logging.NOTSET:
+        top.setLevel(logging.WARNING)
+    for name in ("kafka", *(name for name in logging.root.manager.loggerDict if name.startswith("kafka."))):
         logger = logging.getLogger(name)
-        if logger.level == logging.NOTSET or logger.level < logging.INFO:
+        if logger.getEffectiveLevel() < logging.INFO:
             logger.setLevel(logging.INFO)
+
+
+# kafka-python takes anything for an address and then waits for an answer.
+_ADDRESS = re.compile(r"(?:[A-Z_]+://)?(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:/,@\[\]]+)(?::(\d{1,5}))?", re.ASCII)
+
+
+def addresses(bootstrap_servers: str) -> list[str]:
+    """Split `host:port` pairs at their commas.
+
+    Raises:
+        BrokerAddressError: One is no address.
+    """
+    found = [address.strip() for address in bootstrap_servers.split(",")]
+    for address in found:
+        match = _ADDRESS.fullmatch(address)
+        if match is None or (match[1] and not 1 <= int(match[1]) <= 65535):
+            raise BrokerAddressError(f"bad broker address {address!r}: give host:port, such as 127.0.0.1:9092")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
     """Where the cluster is. It makes clients; it holds no connection.
+
+    Making one raises `BrokerAddressError` where the bootstrap servers cannot be an address.
 
     Attributes:
         bootstrap_servers: One or more `host:port`, separated by commas.
@@ -59,7 +86,7 @@ class Kafka:
             linger_ms=linger_ms,
             delivery_timeout_ms=delivery_timeout_ms,
             request_timeout_ms=min(30_000, delivery_timeout_ms - linger_ms),
-            max_request_size=MAX_MESSAGE_BYTES + 64 * 1024,
+            max_request_size=MAX_MESSAGE_BYTES,
             max_block_ms=5_000,
             # Sticky keys, one murmur2 per camera and not per frame.
             partitioner=CameraPartitioner(),
@@ -103,9 +130,10 @@ class Kafka:
 
     def _connect(self, client: Callable[..., Any], **settings: Any) -> Any:
         quiet_kafka_logs()
+        servers = addresses(self.bootstrap_servers)
         try:
             return client(
-                bootstrap_servers=self.bootstrap_servers.split(","),
+                bootstrap_servers=servers,
                 client_id=self.client_id,
                 bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,
                 **settings,
@@ -114,10 +142,6 @@ class Kafka:
             raise BrokerUnavailableError.at(self.bootstrap_servers) from exc
         except kafka.errors.KafkaError as exc:
             raise MessagingError(f"cannot talk to Kafka at {self.bootstrap_servers}: {exc}") from exc
-        except (ValueError, TypeError) as exc:
-            raise BrokerUnavailableError(
-                f"bad broker address {self.bootstrap_servers!r}: give host:port, such as 127.0.0.1:9092"
-            ) from exc
 
 
 class CameraPartitioner(Partitioner):  # type: ignore[misc]  # kafka-python has no types

@@ -126,7 +126,7 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
     capacity = min(settings.batch_size, spec.fixed_batch or settings.batch_size)
     max_age_us = round(settings.max_age.total_seconds() * 1e6) if settings.max_age is not None else None
     freshness = Freshness(settings.policy, max_age_us)
-    telemetry = ConsumerTelemetry(group, topics.frames, topics.results)
+    telemetry = ConsumerTelemetry(group, topics.frames)
     identity = ConsumerIdentity(group, settings.device, settings.backend, spec)
     parts = ConsumerParts(
         frames=FrameSubscription(

@@ -21,7 +21,9 @@ _CHECK_INTERVAL_S = 0.2
 def show_start(progress: StartProgress) -> None:
     """Say on standard error what the start of the broker is doing."""
     if progress.step is StartStep.RESOLVE:
-        print(f"first run: resolving {_JARS} jars of Apache Kafka (about 20 s; kept for the next time)", file=sys.stderr)
+        print(
+            f"first run: resolving {_JARS} jars of Apache Kafka (about 20 s; kept for the next time)", file=sys.stderr
+        )
     elif progress.step is StartStep.DOWNLOAD:
         total = progress.total or _JARS
         is_terminal = sys.stderr.isatty()
