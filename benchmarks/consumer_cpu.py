@@ -64,7 +64,7 @@ def pictures(count: int) -> list[bytes]:
     for _ in range(count):
         coarse = random.integers(0, 256, (24, 24, 3), dtype=np.uint8)
         smooth = np.asarray(Image.fromarray(coarse).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC))
-        noisy: NDArray[np.uint8] = np.clip(smooth + random.normal(0, 5, smooth.shape), 0, 255).astype(np.uint8)
+        noisy: NDArray[np.uint8] = np.clip(smooth + random.normal(0, 3, smooth.shape), 0, 255).astype(np.uint8)
         jpegs.append(simplejpeg.encode_jpeg(noisy, quality=80, colorspace="RGB", colorsubsampling="420"))
     return jpegs
 

@@ -48,21 +48,19 @@ def _run(call: Call) -> int:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    accuracy = figures["accuracy"]
-    latency = figures["latency_ms"]
-    rows = [
-        ("frames published", figures["published"]),
-        ("classified", figures["classified"]),
-        ("skipped", figures["skipped"]),
-        ("dead-lettered", figures["dead_lettered"]),
-        ("lost", figures["lost"]),
-        ("duplicates", figures["duplicates"]),
-        ("accuracy", "" if accuracy is None else f"{accuracy:.2%}"),
-        ("frames per second", f"{figures['fps']:.1f}"),
-        ("capture to result, p50 / p95 / p99", " / ".join(f"{latency[name] or 0:.0f} ms" for name in latency)),
-        ("frames in a micro-batch, mean", f"{figures['batch']['mean_size']:.2f}"),
+    columns = ("camera", "published", "classified", "skipped", "dead letters", "lost", "duplicates")
+    ledger = [
+        (name, *(row["dead_lettered" if column == "dead letters" else column] for column in columns[1:]))
+        for name, row in [*((row["camera"], row) for row in figures["cameras"]), ("all", figures)]
     ]
-    print_table("Every frame accounted for" if not figures["lost"] else "Frames are missing", ("", ""), rows)
+    print_table("Every frame accounted for" if not figures["lost"] else "Frames are missing", columns, ledger)
+    accuracy, latency = figures["accuracy"], figures["latency_ms"]
+    if accuracy is not None:
+        print(f"{accuracy:.1%} of the labels are right.")
+    print(
+        f"{figures['fps']:.1f} frames/s in micro-batches of {figures['batch']['mean_size']:.1f}; capture to result "
+        f"{latency['p50'] or 0:.0f} ms (p50), {latency['p95'] or 0:.0f} ms (p95), {latency['p99'] or 0:.0f} ms (p99)."
+    )
 
 
 def _arguments(parser: ArgumentParser) -> None:

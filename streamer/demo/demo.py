@@ -11,7 +11,7 @@ from typing import Any
 from messaging.broker import BrokerOptions, EmbeddedBroker, ProgressCallback
 from messaging.kafka import Kafka
 from messaging.topics import TopicPlan, create_topics
-from streamer.audit import audit
+from streamer.audit import AuditReport, audit
 from streamer.demo.errors import DemoError
 from streamer.demo.processes import CommandProcess
 from streamer.demo.watch import StatusWatch
@@ -144,7 +144,7 @@ def _environ(bootstrap_servers: str) -> dict[str, str]:
     return kept | {"STREAMER_BOOTSTRAP_SERVERS": bootstrap_servers}
 
 
-def _figures(consumer: dict[str, Any], report: Any) -> dict[str, Any]:
+def _figures(consumer: dict[str, Any], report: AuditReport) -> dict[str, Any]:
     (group,) = report.groups
     return {
         "published": group.published,
@@ -157,4 +157,16 @@ def _figures(consumer: dict[str, Any], report: Any) -> dict[str, Any]:
         "fps": consumer["fps"],
         "latency_ms": consumer["latency_ms"],
         "batch": consumer["batch"],
+        "cameras": [
+            {
+                "camera": camera.camera,
+                "published": camera.published,
+                "classified": camera.classified,
+                "skipped": camera.skipped,
+                "dead_lettered": camera.dead_lettered,
+                "lost": camera.missing,
+                "duplicates": camera.duplicates,
+            }
+            for camera in group.cameras
+        ],
     }

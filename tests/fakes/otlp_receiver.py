@@ -33,13 +33,13 @@ class OtlpReceiver:
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = _service(resource.resource.attributes)
             self.spans += [(service, span) for scope in resource.scope_spans for span in scope.spans]
-        return ExportTraceServiceResponse().SerializeToString()
+        return bytes(ExportTraceServiceResponse().SerializeToString())
 
     def take_metrics(self, body: bytes) -> bytes:
         for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
             service = _service(resource.resource.attributes)
             self.metrics += [(service, metric) for scope in resource.scope_metrics for metric in scope.metrics]
-        return ExportMetricsServiceResponse().SerializeToString()
+        return bytes(ExportMetricsServiceResponse().SerializeToString())
 
 
 def _service(attributes: object) -> str:

@@ -76,8 +76,9 @@ def test_a_result_of_a_sampled_frame_is_sent_in_the_frames_own_trace() -> None:
     traceparent = made.sent(given, "results")
     (span,) = exporter.get_finished_spans()
     assert span.parent is not None
+    assert span.context is not None
     assert f"{span.parent.span_id:016x}" == "b" * 16
-    assert traceparent == f"00-{'a' * 32}-{span.get_span_context().span_id:016x}-01"
+    assert traceparent == f"00-{'a' * 32}-{span.context.span_id:016x}-01"
     assert made.sent(frame(_NOT_SAMPLED), "results") == _NOT_SAMPLED
 
 

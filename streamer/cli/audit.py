@@ -1,0 +1,144 @@
+"""`streamer audit`: whether every frame has exactly one outcome."""
+
+import sys
+import time
+from argparse import ArgumentParser
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from config.settings import KafkaSettings
+from streamer.audit import AuditReport, GroupReport, audit
+from streamer.audit.report import Tally
+from streamer.cli.command import Call, Command
+from streamer.compose import kafka_of, topic_names
+from streamer.terminal import harmless, print_json, print_table
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_SHOWN_AFTER_S = 2.0
+_UPDATE_EVERY = 1000
+#: What is named on the verdict line; `--json` names more.
+_NAMED = 5
+
+
+class _Shown:
+    """The progress of the reading on standard error, at a terminal, where it takes long."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` records of `total` are read."""
+        if done % _UPDATE_EVERY or time.monotonic() - self._began_s < _SHOWN_AFTER_S or not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.add_task("reading the topics", total=total)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+
+    def close(self) -> None:
+        """Take the bar away; closing twice is harmless."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _run(call: Call) -> int:
+    settings, arguments = call.loaded.settings, call.arguments
+    shown = _Shown()
+    try:
+        report = audit(
+            kafka_of(settings),
+            topic_names(settings),
+            [arguments.group] if arguments.group else None,
+            camera=arguments.camera,
+            on_progress=shown,
+        )
+    finally:
+        shown.close()
+    if report.unreadable:
+        print(f"{report.unreadable} records are not of streamer's and were left out", file=sys.stderr)
+    if arguments.json:
+        print_json({"conserved": report.is_conserved} | msgspec.to_builtins(report))
+    else:
+        _print(report)
+    return 0 if report.is_conserved else 1
+
+
+def _print(report: AuditReport) -> None:
+    if not report.groups:
+        print("no group has an outcome yet: start one with `streamer consume`")
+    for group in report.groups:
+        _print_group(group)
+
+
+def _print_group(group: GroupReport) -> None:
+    columns = ["camera", "captured", "classified", "skipped", "dead-lettered", "in flight", "missing", "duplicates"]
+    columns += [name for name in ("timed", "unsent", "not checkable") if getattr(group, _field(name))]
+    tallies: list[tuple[str, Tally]] = [(row.camera, row) for row in group.cameras]
+    if len(tallies) > 1:
+        tallies.append(("all", group))
+    rows = [[name, *(_cell(tally, column) for column in columns[1:])] for name, tally in tallies]
+    print_table(f"group {harmless(group.group)}", columns, rows)
+    print(_verdict(group))
+
+
+def _cell(tally: Tally, column: str) -> str:
+    """Return a cell; where there are reasons it is broken down by them."""
+    if column == "captured":
+        return str(tally.published)
+    reasons = {"skipped": tally.skipped_reasons, "dead-lettered": tally.dead_letter_reasons}.get(column)
+    parts = "".join(f", {frames} {harmless(reason, 40)}" for reason, frames in sorted((reasons or {}).items()))
+    return f"{getattr(tally, _field(column))}{' (' + parts[2:] + ')' if parts else ''}"
+
+
+def _field(column: str) -> str:
+    return {"dead-lettered": "dead_lettered"}.get(column, column.replace(" ", "_"))
+
+
+def _verdict(group: GroupReport) -> str:
+    """Say in one line how it stands."""
+    if group.missing:
+        verdict = f"MISSING: {group.missing} frames have no outcome: {_names(group.missing_ids, group.missing)}"
+    else:
+        verdict = "ok: no outcome is missing"
+    if group.duplicates:
+        verdict += f"; {group.duplicates} outcomes too many: {_names(group.duplicate_ids, group.duplicates)}"
+    if group.in_flight:
+        verdict += f"; {group.in_flight} still in flight"
+    if group.unsent:
+        verdict += f"; {group.unsent} never sent by cameras that have not ended: {_names(group.unsent_ranges, 0)}"
+    if group.not_checkable:
+        verdict += f"; {group.not_checkable} not checkable, retention has removed them"
+    if group.accuracy is not None:
+        verdict += f"; {group.accuracy:.2%} of the labels are right"
+    return verdict
+
+
+def _names(names: list[str], frames: int) -> str:
+    more = frames > min(len(names), _NAMED)
+    return ", ".join(harmless(name) for name in names[:_NAMED]) + (" …" if more else "")
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--group", metavar="G", help="this consumer group (default: every one with outcomes)")
+    parser.add_argument("--camera", metavar="C", help="this camera alone")
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
+
+
+COMMAND = Command(
+    help="Check that every frame has exactly one outcome: a result or a dead letter, for each consumer group.\n\n"
+    "Reads the four topics and changes nothing; it may run beside cameras and consumers. Frames that a group has\n"
+    "yet to commit are in flight, what a killed camera never sent is unsent, and what retention has removed is not\n"
+    "checkable. Exit code 1: an outcome is missing. Duplicates are counted: at-least-once allows them.",
+    run=_run,
+    settings=((KafkaSettings, ""),),
+    add_arguments=_arguments,
+    examples="streamer audit\nstreamer audit --group streamer-device-0 --json\nstreamer audit --camera line-1",
+)
