@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 _MAX_POLL_RECORDS = 64
 _IDLE_POLL_S = 0.2
 _BUSY_POLL_S = 0.02
+#: A batch that is still on its way this long after the drain will not come back.
+_HUNG_AFTER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Consumer(Holder):
         self._parts = parts
         self._options = options
         self.counts = Counts()
+        #: Whether the device still held a batch at the end; its thread cannot be ended but with the process.
+        self.is_hung = False
         self._in_flight: InFlight[Outgoing] = InFlight(options.limits)
         self._lock = RLock()  # the batcher, and how many batches are on their way
         self._on_their_way = 0
@@ -295,7 +299,7 @@ class Consumer(Holder):
         self._parts.frames.close()
         with self._lock:
             self._parts.batcher.discard(lambda _: True)
-        self._parts.pipeline.close()
+        self.is_hung = not self._parts.pipeline.close(_HUNG_AFTER_S)
         if publisher.ident is not None:
             self._finished.put(None)
             publisher.join(5.0)

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import kafka.errors
+import numpy as np
 
 from consumers.batch import Batch, Kind, Outgoing
 from consumers.errors import PublishError
@@ -222,8 +223,14 @@ class OutcomePublisher:
 def outcomes_of(batch: Batch) -> list[tuple[Entry[Outgoing], Outgoing]]:
     """Return what is to be said about each frame of a batch that came through the pipeline."""
     kind: Kind = "timed" if batch.top is None else "classified"
+    unanswered = set() if batch.scores is None else set(np.flatnonzero(np.isnan(batch.scores[:, 0])).tolist())
     answered = [
-        (polled.entry, Outgoing(kind, polled.frame, polled=polled, batch=batch, row=row))
+        (
+            polled.entry,
+            Outgoing("dead-lettered", polled.frame, "inference-failed", "the model's answer is not a number"),
+        )
+        if row in unanswered
+        else (polled.entry, Outgoing(kind, polled.frame, polled=polled, batch=batch, row=row))
         for row, polled in enumerate(batch.good)
     ]
     return answered + rejections_of(batch)

@@ -1,10 +1,12 @@
 """The three steps of a micro-batch: decode, classify, label."""
 
 import time
+from collections import deque
 from concurrent.futures import Future
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consumers.batch import Batch, Rejected
 from consumers.freshness import Freshness
@@ -12,33 +14,70 @@ from engine.backends.base import Inference
 from engine.errors import ImageError
 from engine.images.decode import decode_into
 from engine.models.classifier import Classifier
+from engine.models.spec import Preprocessing
 from engine.pipeline.step import Step
 from messaging.outcome import SKIPPED_TOO_OLD
 from messaging.timestamps import now_us
 
 
-def classification_steps(classifier: Classifier, freshness: Freshness, top: int, decode_threads: int) -> list[Step]:
-    """Return the steps: decoding on threads of its own, the device on its own, labelling where the device ends."""
+def classification_steps(
+    classifier: Classifier, freshness: Freshness, *, capacity: int, top: int, decode_threads: int
+) -> list[Step]:
+    """Return the steps: decoding on threads of its own, the device on its own, labelling where the device ends.
+
+    Args:
+        classifier: What decides about geometry and labels.
+        freshness: Which frames are too old by now.
+        capacity: Frames in a batch at the most.
+        top: Classes in a result.
+        decode_threads: Batches decoded at a time.
+    """
+    pool = RowPool(classifier.spec.preprocessing, capacity)
     return [
-        Step("decode", Decode(classifier, freshness), parallel_steps=decode_threads),
-        Step("classify", Classify(classifier)),
+        Step("decode", Decode(classifier, freshness, pool), parallel_steps=decode_threads),
+        Step("classify", Classify(classifier, pool)),
         Step("label", Label(classifier, top)),
     ]
+
+
+class RowPool:
+    """Rows that batches are decoded into, used again and again: fresh memory costs a fifth of decoding into it.
+
+    Bounded by the number of batches in flight. What a row held before is overwritten, or is padding that is cut off.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, capacity: int) -> None:
+        """Set the size of a batch's rows."""
+        self._preprocessing = preprocessing
+        self._capacity = capacity
+        self._free: deque[NDArray[np.uint8]] = deque()
+
+    def take(self) -> NDArray[np.uint8]:
+        """Return rows of which nobody else writes: uint8[capacity, height, width, 3]."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._preprocessing.rows(self._capacity)
+
+    def give(self, rows: NDArray[np.uint8]) -> None:
+        """Take rows back; nobody may look at them any more."""
+        self._free.append(rows)
 
 
 class Decode:
     """Decodes a whole batch in place; a frame that cannot be decoded leaves its row to the next one."""
 
-    def __init__(self, classifier: Classifier, freshness: Freshness) -> None:
+    def __init__(self, classifier: Classifier, freshness: Freshness, pool: RowPool) -> None:
         """Take the geometry from the model."""
         self._spec = classifier.spec
         self._freshness = freshness
+        self._pool = pool
 
     def __call__(self, batch: Batch) -> Batch:
         """Fill `rows`, `good` and `rejected`."""
         batch.taken_at_s = time.monotonic()
         now = now_us()
-        rows = self._spec.preprocessing.rows(self._spec.fixed_batch or len(batch.frames))
+        rows = self._pool.take()
         resize = self._spec.preprocessing.resize
         for polled in batch.frames:
             if self._freshness.is_too_old(polled.frame, now):
@@ -58,10 +97,11 @@ class Decode:
 class Classify:
     """Hands a batch to the device."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, pool: RowPool) -> None:
         """Take the model's input from its description."""
         self._spec = classifier.spec
         self._backend = classifier.backend
+        self._pool = pool
 
     def __call__(self, batch: Batch) -> Batch | Future[Batch]:
         """Return the batch's future; a batch without good frames passes the device by."""
@@ -72,18 +112,19 @@ class Classify:
         values = self._spec.preprocessing.model_input(rows)
         done: Future[Batch] = Future()
         inference = self._backend.submit({self._spec.input_name: values}, count)
-        inference.add_done_callback(partial(_hand_on, batch, done))
+        inference.add_done_callback(partial(self._hand_on, batch, done))
         return done
 
-
-def _hand_on(batch: Batch, done: Future[Batch], inference: Future[Inference]) -> None:
-    error = inference.exception()
-    if error is not None:
-        done.set_exception(error)
-        return
-    batch.inference = inference.result()
-    batch.rows = None
-    done.set_result(batch)
+    def _hand_on(self, batch: Batch, done: Future[Batch], inference: Future[Inference]) -> None:
+        rows, batch.rows = batch.rows, None
+        if rows is not None:
+            self._pool.give(rows)
+        error = inference.exception()
+        if error is not None:
+            done.set_exception(error)
+            return
+        batch.inference = inference.result()
+        done.set_result(batch)
 
 
 class Label:
@@ -101,5 +142,5 @@ class Label:
         scores = self._spec.probabilities(batch.inference.outputs[self._spec.output_name])
         # A stable sort, so that equal scores keep the order of the classes.
         batch.top = np.argsort(-scores, axis=1, kind="stable")[:, : self._top]
-        batch.scores = np.take_along_axis(scores, batch.top, axis=1)
+        batch.scores = scores[np.arange(len(scores))[:, None], batch.top]
         return batch

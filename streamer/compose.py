@@ -137,7 +137,15 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         ),
         admission=Admission(group, ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels), freshness),
         batcher=MicroBatcher(capacity, settings.batch_timeout.total_seconds(), settings.max_in_flight_bytes),
-        pipeline=Pipeline(classification_steps(classifier, freshness, settings.top, settings.decode_threads)),
+        pipeline=Pipeline(
+            classification_steps(
+                classifier,
+                freshness,
+                capacity=spec.fixed_batch or capacity,
+                top=settings.top,
+                decode_threads=settings.decode_threads,
+            )
+        ),
         backend=classifier.backend,
         outcomes=OutcomePublisher(kafka, topics, identity, telemetry),
         telemetry=telemetry,

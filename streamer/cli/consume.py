@@ -1,7 +1,9 @@
 """`streamer consume`: classify frames with one device."""
 
+import os
 import sys
 from argparse import ArgumentParser
+from typing import NoReturn
 
 from config.errors import ConfigError
 from config.settings import ConsumeSettings, KafkaSettings, ModelSettings, Settings
@@ -25,6 +27,17 @@ def _check(settings: Settings) -> None:
             ) from exc
 
 
+def _leave_hung_device(settings: Settings) -> NoReturn:
+    """End the process though a thread of the device does not: it cannot be ended in any other way."""
+    print(
+        f"streamer: device {settings.device} did not finish its last batch; its frames are not committed and will be "
+        "read again",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)
+
+
 def _run(call: Call) -> int:
     settings = call.loaded.settings
     _check(settings)
@@ -44,6 +57,8 @@ def _run(call: Call) -> int:
             )
             consumer = consumer_of(settings, classifier)
             consumer.run(until=stop)
+            if consumer.is_hung:
+                _leave_hung_device(settings)
         finally:
             classifier.backend.close()
     summary = {"group": group, "device": settings.device} | consumer.counts.summary()
