@@ -4,15 +4,15 @@ import logging
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from queue import SimpleQueue
-from threading import Event, RLock, Thread
+from threading import Event, Thread
 from typing import Any
 
 from consumers.admission import Admission
 from consumers.batch import Batch, Outgoing, PolledFrame
 from consumers.committer import Committer
 from consumers.counts import Counts
+from consumers.dispatcher import Dispatcher
 from consumers.errors import DeviceFailedError
 from consumers.in_flight import InFlight, InFlightLimits
 from consumers.ledger import Entry
@@ -21,7 +21,6 @@ from consumers.status import StatusReporter
 from consumers.subscription import FrameSubscription, Holder
 from consumers.telemetry import ConsumerTelemetry
 from engine.backends.base import Backend
-from engine.batching import MicroBatcher
 from engine.errors import InferenceError
 from engine.pipeline.pipeline import Pipeline
 from messaging.frame import read_frame
@@ -42,14 +41,11 @@ class ConsumerOptions:
     """How a consumer works.
 
     Attributes:
-        batch_capacity: Frames in a micro-batch at the most.
-        batches_in_flight: Micro-batches between the batcher and the end of the pipeline.
+        limits: How much may be polled and not yet committed.
         until_idle_s: End when no frame came and nothing was in flight for so long; None goes on for ever.
         drain_timeout_s: To finish what is in flight when told to stop.
     """
 
-    batch_capacity: int = 8
-    batches_in_flight: int = 4
     limits: InFlightLimits = field(default_factory=InFlightLimits)
     until_idle_s: float | None = None
     drain_timeout_s: float = 10.0
@@ -61,7 +57,7 @@ class ConsumerParts:
 
     frames: FrameSubscription
     admission: Admission
-    batcher: MicroBatcher[PolledFrame]
+    dispatcher: Dispatcher
     pipeline: Pipeline
     backend: Backend
     outcomes: OutcomePublisher
@@ -72,8 +68,7 @@ class Consumer(Holder):
     """Runs the way of a frame for one device.
 
     Three kinds of threads meet here. The caller's runs the poll loop, commits and reports. The pipeline's decode and
-    compute. One more, `outcomes`, resolves entries and publishes in each partition's order. `dispatch` may run on
-    any of them: whoever frees a place in the pipeline fills it again at once.
+    compute. One more, `outcomes`, resolves entries and publishes in each partition's order.
     """
 
     def __init__(self, parts: ConsumerParts, options: ConsumerOptions, status_topic: str) -> None:
@@ -84,8 +79,6 @@ class Consumer(Holder):
         #: Whether the device still held a batch at the end; its thread cannot be ended but with the process.
         self.is_hung = False
         self._in_flight: InFlight[Outgoing] = InFlight(options.limits)
-        self._lock = RLock()  # the batcher, and how many batches are on their way
-        self._on_their_way = 0
         self._finished: SimpleQueue[tuple[Batch, Future[Batch]] | None] = SimpleQueue()
         self._is_stopping = False
         self._failure: BaseException | None = None
@@ -103,6 +96,7 @@ class Consumer(Holder):
             BrokerUnavailableError: No broker answers at the start.
         """
         self._parts.outcomes.open(self._acknowledged, self._fail)
+        self._parts.dispatcher.open(lambda batch, future: self._finished.put((batch, future)), self._superseded)
         publisher = Thread(target=self._publish, name="outcomes", daemon=True)
         try:
             self._status.recall()
@@ -130,74 +124,43 @@ class Consumer(Holder):
                 self._accept(records, began_ns)
         elif not self._in_flight.wait_for_room(_BUSY_POLL_S):
             self._parts.frames.stay()
-        self._dispatch()
+        self._parts.dispatcher.dispatch()
         self._committer.commit_if_due(time.monotonic())
         self._report()
 
     def _poll_timeout_s(self) -> float:
         """Return how long a poll may wait: until a batch is due, or something has to be looked after."""
-        with self._lock:
-            due_at_s = self._parts.batcher.due_at_s()
-            has_place = self._on_their_way < self._options.batches_in_flight
-        if due_at_s is not None and has_place:
-            return min(max(due_at_s - time.monotonic(), 0.0), _BUSY_POLL_S)
-        return _IDLE_POLL_S if due_at_s is None and not len(self._in_flight) else _BUSY_POLL_S
+        due_in_s = self._parts.dispatcher.due_in_s()
+        if due_in_s is not None:
+            return min(due_in_s, _BUSY_POLL_S)
+        return _BUSY_POLL_S if len(self._in_flight) else _IDLE_POLL_S
 
     def _accept(self, records: list[Any], began_ns: int) -> None:
         """Let each record in: to the batcher, or to an outcome at once."""
         polled_at_us, polled_at_s = now_us(), time.monotonic()
         self._last_activity_s = polled_at_s
         frames = [read_frame(record) for record in records]
-        has_outcomes = False
-        with self._lock:
-            for frame in frames:
-                entry = self._in_flight.admit(frame.partition, frame.offset, len(frame.data))
-                self._status.seen(frame.partition, frame.offset)
-                if self._parts.admission.passes_over(frame):
-                    self._in_flight.resolve(entry, None)
-                    has_outcomes = True
-                    continue
-                checked = self._parts.admission.check(frame, polled_at_us)
-                if isinstance(checked, Outgoing):
-                    self._in_flight.resolve(entry, checked)
-                    has_outcomes = True
-                    continue
-                polled = PolledFrame(entry, frame, checked, polled_at_us, polled_at_s)
-                self._parts.batcher.add(polled, len(frame.data), polled_at_s)
+        admitted: list[PolledFrame] = []
+        for frame in frames:
+            entry = self._in_flight.admit(frame.partition, frame.offset, len(frame.data))
+            self._status.seen(frame.partition, frame.offset)
+            if self._parts.admission.passes_over(frame):
+                self._in_flight.resolve(entry, None)
+                continue
+            checked = self._parts.admission.check(frame, polled_at_us)
+            if isinstance(checked, Outgoing):
+                self._in_flight.resolve(entry, checked)
+            else:
+                admitted.append(PolledFrame(entry, frame, checked, polled_at_us, polled_at_s))
+        self._parts.dispatcher.add(admitted)
         self._parts.telemetry.polled(frames, began_ns)
-        if has_outcomes:
+        if len(admitted) < len(frames):
             self._finished.put(None)
 
-    def _dispatch(self) -> None:
-        """Send batches on their way while there are batches due and places for them."""
-        with self._lock:
-            self._supersede()
-            while not self._failure and self._on_their_way < self._options.batches_in_flight:
-                frames = self._parts.batcher.take(time.monotonic(), force=self._is_stopping)
-                if not frames:
-                    return
-                self._send_on(Batch(frames, self._options.batch_capacity))
-
-    def _supersede(self) -> None:
-        """Skip waiting frames that newer ones of their camera have made pointless."""
-        places = (self._options.batches_in_flight - self._on_their_way) * self._options.batch_capacity
-        superseded = self._parts.admission.freshness.superseded(self._parts.batcher.waiting(), places)
-        if superseded:
-            unwanted = {id(polled) for polled in superseded}
-            for polled in self._parts.batcher.discard(lambda item: id(item) in unwanted):
-                self._in_flight.resolve(polled.entry, Outgoing("skipped", polled.frame, SKIPPED_SUPERSEDED))
-            self._finished.put(None)
-
-    def _send_on(self, batch: Batch) -> None:
-        self._on_their_way += 1
-        self._parts.pipeline.submit(batch).add_done_callback(partial(self._came_through, batch))
-
-    def _came_through(self, batch: Batch, future: Future[Batch]) -> None:
-        """Make room for the next batch, and leave this one to the publisher. On the pipeline's threads."""
-        with self._lock:
-            self._on_their_way -= 1
-        self._finished.put((batch, future))
-        self._dispatch()
+    def _superseded(self, polled: PolledFrame) -> None:
+        """Skip a waiting frame that a newer one of its camera has made pointless."""
+        self._in_flight.resolve(polled.entry, Outgoing("skipped", polled.frame, SKIPPED_SUPERSEDED))
+        self._finished.put(None)
 
     def _publish(self) -> None:
         """Resolve what came through and publish what is next in its partition, until the queue says stop."""
@@ -207,14 +170,10 @@ class Consumer(Holder):
                 if item is not None:
                     self._resolve(*item)
                 self._release()
-                if item is None and self._is_stopping and self._finished.empty() and self._is_done():
+                if item is None and self._is_stopping and self._finished.empty() and self._parts.dispatcher.is_idle:
                     return
         except Exception as exc:  # noqa: BLE001 - whatever it is, the consumer has to end with it
             self._fail(exc)
-
-    def _is_done(self) -> bool:
-        with self._lock:
-            return not self._on_their_way and not len(self._parts.batcher)
 
     def _resolve(self, batch: Batch, future: Future[Batch]) -> None:
         error = future.exception()
@@ -239,9 +198,8 @@ class Consumer(Holder):
             polled = batch.good[0]
             return [(polled.entry, Outgoing("dead-lettered", polled.frame, "inference-failed", str(error)))]
         log.warning("a batch of %d failed, looking for the frame at fault: %s", len(batch.good), error)
-        with self._lock:
-            for half in batch.halves():
-                self._send_on(half)
+        for half in batch.halves():
+            self._parts.dispatcher.send(half)
         return []
 
     def _release(self) -> None:
@@ -273,16 +231,14 @@ class Consumer(Holder):
     def _report(self, state: str = "running") -> None:
         if self._last_activity_s is None and state == "running":
             state = "starting"
-        with self._lock:
-            waiting = len(self._parts.batcher)
-        self._status.report_if_due(time.monotonic(), state, waiting, len(self._in_flight))
+        self._status.report_if_due(time.monotonic(), state, self._parts.dispatcher.waiting, len(self._in_flight))
 
     def _drain(self) -> None:
         """Finish what is in flight, within the time-out, and commit it."""
         deadline_s = time.monotonic() + self._options.drain_timeout_s
-        self._is_stopping = True
+        self._is_stopping = self._parts.dispatcher.is_draining = True
         while not self._failure and not self._in_flight.is_drained and time.monotonic() < deadline_s:
-            self._dispatch()
+            self._parts.dispatcher.dispatch()
             self._finished.put(None)
             self._in_flight.wait_until_drained(0.01)
         if not self._failure and not self._in_flight.is_drained:
@@ -297,8 +253,7 @@ class Consumer(Holder):
         """Close everything, whatever state it is in; the order keeps each part's users before it."""
         self._is_stopping = True
         self._parts.frames.close()
-        with self._lock:
-            self._parts.batcher.discard(lambda _: True)
+        self._parts.dispatcher.stop()
         self.is_hung = not self._parts.pipeline.close(_HUNG_AFTER_S)
         if publisher.ident is not None:
             self._finished.put(None)
@@ -316,8 +271,7 @@ class Consumer(Holder):
 
     def revoking(self, partitions: set[int]) -> None:
         """Drop what waits and is not begun; it will be polled again, here or elsewhere."""
-        with self._lock:
-            dropped = self._parts.batcher.discard(lambda polled: polled.frame.partition in partitions)
+        dropped = self._parts.dispatcher.discard(lambda polled: polled.frame.partition in partitions)
         self._in_flight.withdraw(polled.entry for polled in dropped)
 
     def is_finished(self, partitions: set[int]) -> bool:

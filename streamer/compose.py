@@ -5,6 +5,7 @@ from config.errors import ConfigError
 from config.settings import CameraSettings, Settings
 from consumers.admission import Admission
 from consumers.consumer import Consumer, ConsumerOptions, ConsumerParts
+from consumers.dispatcher import Dispatcher
 from consumers.freshness import Freshness
 from consumers.in_flight import InFlightLimits
 from consumers.outcomes import ConsumerIdentity, OutcomePublisher
@@ -128,6 +129,15 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
     freshness = Freshness(settings.policy, max_age_us)
     telemetry = ConsumerTelemetry(group, topics.frames)
     identity = ConsumerIdentity(group, settings.device, settings.backend, spec)
+    pipeline = Pipeline(
+        classification_steps(
+            classifier,
+            freshness,
+            capacity=spec.fixed_batch or capacity,
+            top=settings.top,
+            decode_threads=settings.decode_threads,
+        )
+    )
     parts = ConsumerParts(
         frames=FrameSubscription(
             kafka,
@@ -136,23 +146,19 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
             SubscriptionOptions(settings.start, settings.session_timeout.total_seconds()),
         ),
         admission=Admission(group, ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels), freshness),
-        batcher=MicroBatcher(capacity, settings.batch_timeout.total_seconds(), settings.max_in_flight_bytes),
-        pipeline=Pipeline(
-            classification_steps(
-                classifier,
-                freshness,
-                capacity=spec.fixed_batch or capacity,
-                top=settings.top,
-                decode_threads=settings.decode_threads,
-            )
+        dispatcher=Dispatcher(
+            MicroBatcher(capacity, settings.batch_timeout.total_seconds(), settings.max_in_flight_bytes),
+            pipeline,
+            freshness,
+            capacity=capacity,
+            places=settings.decode_threads + classifier.backend.slots,
         ),
+        pipeline=pipeline,
         backend=classifier.backend,
         outcomes=OutcomePublisher(kafka, topics, identity, telemetry),
         telemetry=telemetry,
     )
     options = ConsumerOptions(
-        batch_capacity=capacity,
-        batches_in_flight=settings.decode_threads + classifier.backend.slots,
         limits=InFlightLimits(settings.max_in_flight, settings.max_in_flight_bytes),
         until_idle_s=settings.until_idle.total_seconds() if settings.until_idle is not None else None,
         drain_timeout_s=settings.drain_timeout.total_seconds(),

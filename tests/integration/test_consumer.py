@@ -70,7 +70,8 @@ def test_a_result_says_everything_that_the_contract_names(stage: Stage) -> None:
 
 
 def record_partition(stage: Stage) -> int:
-    return next(record.partition for record in stage.records(stage.topics.frames))
+    (record,) = stage.records(stage.topics.frames)
+    return int(record.partition)
 
 
 def test_bad_frames_are_dead_letters_with_their_reason_and_harm_nobody(stage: Stage) -> None:

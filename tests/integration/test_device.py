@@ -55,7 +55,7 @@ def test_freshest_classifies_each_cameras_newest_and_accounts_for_the_rest(stage
             backend.wait_until_begun(first)
             stage.feed(camera_frames("a", 40) + camera_frames("b", 30))
             wait_until(lambda: len(consumer._in_flight) == 72, "all frames are polled")
-            assert len(consumer._parts.batcher) <= 4, "the backlog is thinned out"
+            assert consumer._parts.dispatcher.waiting <= 4, "the backlog is thinned out"
             gate.set()
             wait_until(lambda: consumer.counts.total == 72, "every frame has its outcome")
     finally:

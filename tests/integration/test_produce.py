@@ -213,7 +213,12 @@ def test_publishing_never_waits_for_the_broker(own_broker: EmbeddedBroker) -> No
     own_broker.pause_node(1)
     try:
         ledger, frames = CameraLedger("a", "test"), camera_frames("a", 50, data=bytes(100_000))
-        thread = Thread(target=lambda: [publisher.publish(ledger, frame) for frame in frames])
+
+        def publish_all() -> None:
+            for frame in frames:
+                publisher.publish(ledger, frame)
+
+        thread = Thread(target=publish_all)
         thread.start()
         thread.join(5)
         assert not thread.is_alive()

@@ -1,0 +1,125 @@
+"""Frames that wait, and batches that are on their way: whoever frees a place in the pipeline fills it again."""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from threading import RLock
+
+from consumers.batch import Batch, PolledFrame
+from consumers.freshness import Freshness
+from engine.batching import MicroBatcher
+from engine.pipeline.pipeline import Pipeline
+
+CameThrough = Callable[[Batch, Future[Batch]], None]
+
+
+class Dispatcher:
+    """Sends micro-batches into the pipeline, as many at a time as it has places.
+
+    Any thread may call. A batch that is due and finds no place keeps filling until there is one.
+    """
+
+    def __init__(
+        self,
+        batcher: MicroBatcher[PolledFrame],
+        pipeline: Pipeline,
+        freshness: Freshness,
+        *,
+        capacity: int,
+        places: int,
+    ) -> None:
+        """Put it together.
+
+        Args:
+            batcher: Where frames wait.
+            pipeline: Where batches go.
+            freshness: Which waiting frames are given up for newer ones.
+            capacity: Frames in a batch at the most.
+            places: Batches on their way at a time.
+        """
+        self._batcher = batcher
+        self._pipeline = pipeline
+        self._freshness = freshness
+        self._capacity = capacity
+        self._places = places
+        self._lock = RLock()
+        self._on_their_way = 0
+        self._is_stopped = False
+        self.is_draining = False
+
+    def open(self, came_through: CameThrough, superseded: Callable[[PolledFrame], None]) -> None:
+        """Say who takes what comes out.
+
+        Args:
+            came_through: Takes a batch and its future; on the pipeline's threads, so it must be short.
+            superseded: Takes a frame that is given up for a newer one.
+        """
+        self._came_through = came_through
+        self._superseded = superseded
+
+    def add(self, frames: Iterable[PolledFrame]) -> None:
+        """Let frames wait."""
+        with self._lock:
+            for polled in frames:
+                self._batcher.add(polled, len(polled.frame.data), polled.polled_at_s)
+
+    def dispatch(self) -> None:
+        """Send batches on their way while there are batches due and places for them."""
+        with self._lock:
+            self._supersede()
+            while not self._is_stopped and self._on_their_way < self._places:
+                frames = self._batcher.take(time.monotonic(), force=self.is_draining)
+                if not frames:
+                    return
+                self.send(Batch(frames, self._capacity))
+
+    def send(self, batch: Batch) -> None:
+        """Send a batch on its way at once."""
+        with self._lock:
+            self._on_their_way += 1
+        self._pipeline.submit(batch).add_done_callback(partial(self._done, batch))
+
+    def due_in_s(self) -> float | None:
+        """Return how soon `dispatch` has something to do; None where that is not a matter of time."""
+        with self._lock:
+            due_at_s = self._batcher.due_at_s()
+            has_place = self._on_their_way < self._places
+        return max(due_at_s - time.monotonic(), 0.0) if due_at_s is not None and has_place else None
+
+    @property
+    def waiting(self) -> int:
+        """How many frames wait for their batch."""
+        with self._lock:
+            return len(self._batcher)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is on its way."""
+        with self._lock:
+            return not self._on_their_way and not len(self._batcher)
+
+    def discard(self, is_unwanted: Callable[[PolledFrame], bool]) -> list[PolledFrame]:
+        """Take out waiting frames."""
+        with self._lock:
+            return self._batcher.discard(is_unwanted)
+
+    def stop(self) -> None:
+        """Send nothing more, and drop what waits."""
+        with self._lock:
+            self._is_stopped = True
+            self._batcher.discard(lambda _: True)
+
+    def _done(self, batch: Batch, future: Future[Batch]) -> None:
+        with self._lock:
+            self._on_their_way -= 1
+        self._came_through(batch, future)
+        self.dispatch()
+
+    def _supersede(self) -> None:
+        places = (self._places - self._on_their_way) * self._capacity
+        superseded = self._freshness.superseded(self._batcher.waiting(), places)
+        if superseded:
+            unwanted = {id(polled) for polled in superseded}
+            for polled in self._batcher.discard(lambda item: id(item) in unwanted):
+                self._superseded(polled)
