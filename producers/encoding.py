@@ -1,13 +1,15 @@
 """From a source's picture to the bytes of a frame."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import BmpImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from producers.errors import PictureError, SourceSettingError
-from producers.image_header import JPEG, ImageHeader, orientation_of, read_header
+from producers.image_type import BMP, JPEG, PNG, WEBP, content_type_of
 from producers.sources.base import Picture
 
 #: Larger pictures are refused from their header, before memory is spent on them. It lies below the size at which
@@ -21,6 +23,14 @@ MAX_SIDE_PX = 65_500
 MAX_SCANS = 100
 
 _START_OF_SCAN = b"\xff\xda"
+
+# Not `Image.open`: it warns or raises of large pictures in words of its own, and finds a type MPO in JPEGs.
+_READERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
+    JPEG: JpegImagePlugin.JpegImageFile,
+    PNG: PngImagePlugin.PngImageFile,
+    WEBP: WebPImagePlugin.WebPImageFile,
+    BMP: BmpImagePlugin.BmpImageFile,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,29 +92,25 @@ class JpegEncoder:
         pixels = picture.pixels
         if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
             raise PictureError("a picture without pixels uint8[height, width, 3]; the source is at fault")
-        _check_size(pixels.shape[1], pixels.shape[0])
-        return self._write(self._shrink(pixels))
-
-    def _encode_file(self, data: bytes) -> EncodedFrame:
-        header = _checked_header(data)
-        if self._short_side_px is None or min(header.width_px, header.height_px) <= self._short_side_px:
-            return EncodedFrame(data, header.content_type, header.width_px, header.height_px)
-        try:
-            pixels = self._decode_jpeg(data, header) if header.content_type == JPEG else _decode_other(data)
-            pixels = _upright(self._shrink(pixels), orientation_of(data))
-        except (ValueError, OSError, SyntaxError, EOFError) as exc:  # all that simplejpeg and Pillow raise
-            raise PictureError(f"{len(data)} bytes of {header.content_type} that cannot be decoded: {exc}") from exc
+        height_px, width_px = pixels.shape[:2]
+        _check_size(width_px, height_px)
+        target = self._target(width_px, height_px)
+        if target != (width_px, height_px):
+            pixels = np.asarray(_resized(Image.fromarray(pixels), target))
         return self._write(pixels)
 
-    def _decode_jpeg(self, data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
-        """Decode at the smallest of the DCT's own scales (n/8) that is still large enough."""
-        import simplejpeg
-
-        width_px, height_px = self._target(header.width_px, header.height_px)
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-            data, "RGB", fastdct=True, fastupsample=True, min_width=width_px, min_height=height_px
-        )
-        return pixels
+    def _encode_file(self, data: bytes) -> EncodedFrame:
+        with _opened(data) as image:
+            content_type = Image.MIME[str(image.format)]
+            target = self._target(*image.size)
+            if target == image.size:
+                return EncodedFrame(data, content_type, *image.size)
+            try:
+                image.draft("RGB", target)  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that is large enough
+                pixels = np.asarray(_upright(_resized(_as_rgb(image), target)))
+            except Exception as exc:  # Pillow's readers raise anything on damaged bytes
+                raise PictureError(f"{len(data)} bytes of {content_type} that cannot be decoded: {exc}") from exc
+        return self._write(pixels)
 
     def _target(self, width_px: int, height_px: int) -> tuple[int, int]:
         """Width and height with the short side shrunk."""
@@ -114,16 +120,6 @@ class JpegEncoder:
             max(1, (width_px * wanted_px + short_px // 2) // short_px),
             max(1, (height_px * wanted_px + short_px // 2) // short_px),
         )
-
-    def _shrink(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        from PIL import Image
-
-        height_px, width_px = pixels.shape[:2]
-        target = self._target(width_px, height_px)
-        if target == (width_px, height_px):
-            return pixels
-        image = Image.fromarray(pixels)
-        return np.asarray(image.resize(target, Image.Resampling.BILINEAR, reducing_gap=2.0))
 
     def _write(self, pixels: NDArray[np.uint8]) -> EncodedFrame:
         import simplejpeg
@@ -142,36 +138,37 @@ def _check_size(width_px: int, height_px: int) -> None:
         raise PictureError(f"{width_px}x{height_px} pixels: 1 to {MAX_PIXELS:,} are taken")
 
 
-def _checked_header(data: bytes) -> ImageHeader:
+def _opened(data: bytes) -> ImageFile.ImageFile:
     """Read the header, and refuse what would cost too much to decode, here or at the consumer."""
+    content_type = content_type_of(data)
+    if content_type is None:
+        raise PictureError(f"{len(data)} bytes that are no JPEG, PNG, WebP or BMP image")
     try:
-        header = read_header(data)
-    except ValueError as exc:
-        raise PictureError(f"{len(data)} bytes that are no usable picture: {exc}") from exc
-    _check_size(header.width_px, header.height_px)
-    if header.content_type == JPEG and data.count(_START_OF_SCAN) > MAX_SCANS:
+        image = _READERS[content_type](BytesIO(data))
+    except Exception as exc:  # Pillow's readers raise anything on damaged bytes
+        raise PictureError(f"{len(data)} bytes of {content_type} with a damaged header: {exc}") from exc
+    _check_size(*image.size)
+    if content_type == JPEG and data.count(_START_OF_SCAN) > MAX_SCANS:
         raise PictureError(f"a JPEG with more than {MAX_SCANS} scans")
-    return header
+    return image
 
 
-def _decode_other(data: bytes) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    with Image.open(BytesIO(data), formats=("PNG", "WEBP", "BMP")) as image:
-        image.load()
-        # Pillow would clip 16-bit grey at 255 instead of scaling it.
-        if image.mode.startswith("I"):
-            grey = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
-            return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-        return np.asarray(image.convert("RGB"))
+def _as_rgb(image: Image.Image) -> Image.Image:
+    # Pillow would clip 16-bit grey at 255 instead of scaling it.
+    if image.mode.startswith("I"):
+        grey = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        grey.info = image.info  # the orientation is in there
+        return grey.convert("RGB")
+    return image.convert("RGB")
 
 
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undo an EXIF orientation: uint8[h, w, 3] in, upright out. Source: Exif 2.32, 4.6.4, tag 274."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Undo an EXIF orientation; damaged EXIF data means upright."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - Pillow raises anything on damaged EXIF data
+        return image

@@ -48,7 +48,7 @@ class Source(ABC):
         """The source's own frame rate once it is open, in frames/s; None where it has none."""
         return None
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - optional: not every source has something to check
         """Refuse at once, without a network, what can never work.
 
         Raises:
@@ -62,6 +62,7 @@ class Source(ABC):
 
         Raises:
             SourceNotFoundError: As for `check`.
+            SourceSettingError: What it names is there and can never be read (a file that holds no video).
             SourceFailedError: It cannot be opened at this time.
         """
 
@@ -70,6 +71,8 @@ class Source(ABC):
         """Give the next picture, or None at the end of a source that ends.
 
         Raises:
+            SourceNotFoundError: As for `open`, where it shows only now (no file of a directory is an image).
+            SourceSettingError: As for `open`, where it shows only now.
             SourceFailedError: The source broke; the camera closes it and opens it again after a pause.
         """
 
@@ -77,7 +80,7 @@ class Source(ABC):
     def close(self) -> None:
         """Let everything go. Closing twice is harmless; a closed source can be opened again."""
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> None:  # noqa: B027 - optional: time-outs end a blocked call too
         """Make a blocked `open` or `read` return soon, from another thread. Optional: time-outs bound it too."""
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ from glob import iglob
 from pathlib import Path
 
 from producers.errors import SourceFailedError, SourceNotFoundError
-from producers.image_header import content_type_of
+from producers.image_type import content_type_of
 from producers.sources.address import local_path, redact
 from producers.sources.base import Picture, Source
 

@@ -1,11 +1,9 @@
 """A camera that gives one image for each GET."""
 
 from producers.errors import SourceFailedError
-from producers.image_header import content_type_of
+from producers.image_type import content_type_of
 from producers.sources.base import Picture, Source
 from producers.sources.web import WebBody, WebClient
-
-MAX_IMAGE_BYTES = 8 * 1024 * 1024
 
 
 class SnapshotSource(Source):
@@ -64,7 +62,7 @@ def picture_of(body: WebBody, shown: str) -> Picture:
     Raises:
         SourceFailedError: It is no image, is too large, or broke off.
     """
-    data = body.read_all(MAX_IMAGE_BYTES)
+    data = body.read_all()
     if content_type_of(data) is None:
         raise SourceFailedError(f"{shown}: {body.content_type} instead of a JPEG, PNG, WebP or BMP image")
     return Picture(encoded=data)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from producers.errors import SourceNotFoundError, SourceSettingError
-from producers.image_header import MAGIC_BYTES, content_type_of
+from producers.image_type import MAGIC_BYTES, content_type_of
 from producers.sources.address import local_path, parse_address, redact
 from producers.sources.base import Source
 

@@ -1,55 +1,56 @@
 """GET over HTTP(S), bounded in time, size, redirects and in who is shown the password."""
 
-import http.client
+import re
 import ssl
-from urllib.parse import quote, urljoin
+from http.client import HTTPException, IncompleteRead
+from urllib.parse import urljoin
+
+from requests import Response
+from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
+from urllib3.exceptions import HTTPError
 
 from producers.errors import SourceFailedError, SourceSettingError
 from producers.sources.address import Address, parse_address, redact
-from producers.sources.web_auth import Credentials
-from producers.sources.web_socket import Deadline, TimedConnection, TimedSocket
+from producers.sources.web_session import Watch, WebSession
 
 MAX_REDIRECTS = 3
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MAY_STAND_IN_TARGET = "%/:=&?~#+!$,;'@()*[]"
-_HEADERS = {
-    "User-Agent": "streamer",
-    "Accept": "image/*, multipart/x-mixed-replace, video/*;q=0.9, */*;q=0.1",
-    "Accept-Encoding": "identity",
-    "Connection": "close",
-}
+#: One picture may have so many bytes.
+MAX_IMAGE_BYTES = 8 * 1024 * 1024
+
+_BASIC = re.compile(r"(?:^|,)\s*basic(?:\s|$)", re.IGNORECASE)
+# Those of requests are OSErrors, but not all that lies below is made one of them.
+_ERRORS = (OSError, HTTPError, HTTPException, ValueError)
 
 
 class WebBody:
-    """An answer whose body is still to be read; the socket is its own.
+    """An answer whose body is still to be read.
 
     Args:
-        answer: The answer, with its headers read.
-        connected: Its connection.
-        deadline: When reading it must be over.
+        response: The answer, with its headers read.
+        session: Its session, closed with it.
+        watch: What watches its connection.
         shown: The redacted address, for messages.
     """
 
-    def __init__(
-        self, answer: http.client.HTTPResponse, connected: TimedSocket, deadline: Deadline, shown: str
-    ) -> None:
-        self._answer = answer
-        self._socket = connected
-        self._deadline = deadline
+    def __init__(self, response: Response, session: WebSession, watch: Watch, shown: str) -> None:
+        self._response = response
+        self._session = session
+        self._watch = watch
         self._shown = shown
-        self._left_bytes: int | None = None
-        self.content_type = answer.headers.get_content_type() if answer.headers["Content-Type"] else "no content type"
-        self.is_endless = answer.length is None
-
-    def restart(self, timeout_s: float, max_bytes: int) -> None:
-        """Give the next piece of an endless answer `timeout_s` seconds and `max_bytes` bytes."""
-        self._deadline.restart(timeout_s)
-        self._left_bytes = max_bytes
+        self._left_bytes = MAX_IMAGE_BYTES
+        words = response.headers.get("Content-Type", "").partition(";")[0].lower().split()
+        self.content_type = words[0] if words else "no content type"
+        self.is_endless = response.raw.length_remaining is None
 
     def limit(self, max_bytes: int) -> None:
         """Let no more than `max_bytes` bytes be read from here on."""
         self._left_bytes = max_bytes
+
+    def restart(self, timeout_s: float) -> None:
+        """Give the next picture of an endless answer `timeout_s` seconds, and the bytes of one picture."""
+        self._watch.start(timeout_s)
+        self._left_bytes = MAX_IMAGE_BYTES
 
     def read(self, size: int) -> bytes:
         """Give what has arrived, at least one byte and at most `size`; nothing at the end.
@@ -57,48 +58,40 @@ class WebBody:
         Raises:
             SourceFailedError: The connection broke, took too long, or gave more than it may.
         """
+        data, failure = b"", None
         try:
-            data = self._answer.read1(size)
-        except (OSError, http.client.HTTPException, ValueError) as exc:
+            data = self._response.raw.read1(size) or b""
+        except _ERRORS as exc:
             failure = _why(exc)
-        else:
-            if self._left_bytes is None or len(data) <= self._left_bytes:
-                self._left_bytes = None if self._left_bytes is None else self._left_bytes - len(data)
-                return data
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
             failure = "more bytes than one picture may have"
-        raise SourceFailedError(f"{self._shown}: {failure}")
+        failure = self._watch.failure or failure  # a connection that was broken off may look like one that ended
+        if failure:
+            raise SourceFailedError(f"{self._shown}: {failure}")
+        return data
 
-    def read_all(self, max_bytes: int) -> bytes:
+    def read_all(self) -> bytes:
         """Read to the end.
 
         Raises:
             SourceFailedError: As for `read`, or it ended early.
         """
-        self._left_bytes = max_bytes
-        expected = self._answer.length
-        data = bytearray()
-        while piece := self.read(65_536):
-            data += piece
-        if expected is not None and len(data) != expected:
-            raise SourceFailedError(f"{self._shown}: the answer broke off after {len(data)} of {expected} bytes")
-        return bytes(data)
-
-    def interrupt(self) -> None:
-        """Make a blocked `read` return, from another thread."""
-        self._socket.interrupt()
+        return b"".join(iter(lambda: self.read(65_536), b""))
 
     def close(self) -> None:
         """Close the connection."""
-        self._socket.shut()
-        self._answer.close()
+        self._watch.stop()
+        self._response.close()
+        self._session.close()
 
 
 class WebClient:
     """GETs one address again and again.
 
     At most three redirects are followed, never from https to http. User name and password, taken from the address
-    alone, are shown only where a server asks for them, and only to the address's own scheme, host and port (or
-    the same host by https). Proxies of the environment are not used.
+    alone, are shown only where a server asks for them, by Digest where it takes that and else by Basic, and only to
+    the address's own scheme, host and port (or the same host by https). Proxies of the environment are not used.
 
     Used by one thread; `interrupt` comes from any.
 
@@ -116,9 +109,10 @@ class WebClient:
         if self._address.scheme not in {"http", "https"}:
             raise SourceSettingError(f"{self.shown}: only http and https can be asked for pictures")
         self._timeout_s = timeout_s
-        self._credentials = Credentials(self._address.user, self._address.password) if self._address.user else None
-        self._socket: TimedSocket | None = None
-        self._is_interrupted = False
+        self._watch = Watch()
+        self._session = WebSession(self._watch)
+        self._auth: AuthBase | None = None
+        self.reset()
 
     def get(self) -> WebBody:
         """Ask once.
@@ -129,61 +123,59 @@ class WebClient:
         Raises:
             SourceFailedError: No answer in time, or none with status 200.
         """
-        deadline = Deadline(self._timeout_s)
-        address, redirects, was_asked = self._address, 0, False
-        while True:
-            answer, connected = self._ask(address, deadline)
-            if answer.status == 200:
-                return WebBody(answer, connected, deadline, self.shown)
-            connected.shut()
-            answer.close()
-            if answer.status in _REDIRECTS and answer.headers["Location"]:
-                redirects += 1
-                if redirects > MAX_REDIRECTS:
-                    raise SourceFailedError(f"{self.shown}: more than {MAX_REDIRECTS} redirects")
-                address = self._follow(address, answer.headers["Location"])
-            elif answer.status == 401 and self._is_own(address) and self._credentials and not was_asked:
-                was_asked = True  # once: with a wrong password the server asks for ever
-                if not self._credentials.accept(answer.headers.get_all("WWW-Authenticate", [])):
-                    raise SourceFailedError(f"{self.shown}: the server takes neither Basic nor Digest authentication")
-            else:
-                raise SourceFailedError(f"{self.shown}: {_refusal(answer.status, has_user=bool(self._credentials))}")
+        self._watch.start(self._timeout_s)
+        try:
+            address = self._address
+            for _ in range(MAX_REDIRECTS + 1):
+                response = self._ask(address)
+                if response.status_code == 200:
+                    return WebBody(response, self._session, self._watch, self.shown)
+                if not response.is_redirect:
+                    raise SourceFailedError(f"{self.shown}: {self._refusal(response.status_code)}")
+                address = self._follow(address, response.headers["Location"])
+            raise SourceFailedError(f"{self.shown}: more than {MAX_REDIRECTS} redirects")
+        except SourceFailedError:
+            self._watch.stop()
+            self._session.close()
+            raise
 
     def interrupt(self) -> None:
-        """Make a blocked `get` return, from another thread; it fails until `reset`."""
-        self._is_interrupted = True
-        if self._socket:
-            self._socket.interrupt()
+        """Make a blocked `get`, or the reading of its body, return; all fails until `reset`."""
+        self._watch.interrupt()
 
     def reset(self) -> None:
-        """Forget an interruption."""
-        self._is_interrupted = False
+        """Forget an interruption, and how the server wants to be shown the password."""
+        self._watch.reset()
+        if self._address.user:
+            self._auth = _DigestAuth(self._address.user, self._address.password)
 
-    def _ask(self, address: Address, deadline: Deadline) -> tuple[http.client.HTTPResponse, TimedSocket]:
+    def _ask(self, address: Address) -> Response:
+        """Ask one server; a Digest challenge is answered by requests, and one for Basic here."""
+        if not (self._auth and self._is_own(address)):
+            return self._send(address, None)
+        response = self._send(address, self._auth)
+        if response.status_code == 401 and "Authorization" not in response.request.headers:
+            if not _BASIC.search(response.headers.get("WWW-Authenticate", "")):
+                raise SourceFailedError(f"{self.shown}: the server takes neither Basic nor Digest authentication")
+            # requests would write text as Latin-1.
+            self._auth = HTTPBasicAuth(self._address.user.encode(), self._address.password.encode())
+            response = self._send(address, self._auth)
+        return response
+
+    def _send(self, address: Address, auth: AuthBase | None) -> Response:
         """Send one request; the answer's headers are read."""
-        target = quote(address.target, safe=_MAY_STAND_IN_TARGET)
-        headers = dict(_HEADERS)
-        authorization = None
-        if self._credentials and self._is_own(address):
-            authorization = self._credentials.header("GET", target)
-        if authorization:
-            headers["Authorization"] = authorization
-        connection = TimedConnection(address.host, address.port, deadline, is_tls=address.scheme == "https")
         try:
-            connection.connect()
-            self._socket = connection.timed
-            if self._is_interrupted:
-                raise ConnectionAbortedError("interrupted")
-            connection.request("GET", target, headers=headers)
-            answer = connection.getresponse()
-        except (OSError, http.client.HTTPException, ValueError) as exc:
-            failure = "interrupted" if self._is_interrupted else _why(exc)
-        else:
-            assert connection.timed is not None
-            return answer, connection.timed
-        # Not `from exc`: what http.client raises quotes the target, and secrets in its query with it.
-        if connection.timed:
-            connection.timed.shut()
+            return self._session.get(
+                f"{address.scheme}://{_in_url(address.host)}:{address.port}{address.target}",
+                auth=auth,
+                # Half of it to connect, so that a host's second address has its turn; the watch bounds the whole.
+                timeout=(self._watch.left_s() / 2, self._timeout_s),
+                stream=True,
+                allow_redirects=False,
+            )
+        except _ERRORS as exc:
+            failure = self._watch.failure or _why(exc)
+        # Not `from exc`: what requests raises quotes the target, and secrets in its query with it.
         raise SourceFailedError(f"{self.shown}: {failure}")
 
     def _is_own(self, address: Address) -> bool:
@@ -194,10 +186,10 @@ class WebClient:
 
     def _follow(self, address: Address, location: str) -> Address:
         """Give the address that a redirect names. What user name it may name is not used."""
-        host = f"[{address.host}]" if ":" in address.host else address.host
         failure = "a redirect to something that is no http address"
         try:
-            found = parse_address(urljoin(f"{address.scheme}://{host}:{address.port}{address.target}", location))
+            base = f"{address.scheme}://{_in_url(address.host)}:{address.port}{address.target}"
+            found = parse_address(urljoin(base, location))
         except (SourceSettingError, ValueError):
             found = None
         if found and found.scheme in {"http", "https"}:
@@ -206,20 +198,38 @@ class WebClient:
             failure = "a redirect from https to http is not followed"
         raise SourceFailedError(f"{self.shown}: {failure}")
 
-
-def _why(exc: Exception) -> str:
-    """Say what went wrong in words that cannot hold the address."""
-    if isinstance(exc, TimeoutError):
-        return "timed out"
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return f"the certificate is not valid ({exc.verify_message})"
-    if isinstance(exc, OSError) and exc.strerror:
-        return exc.strerror
-    return f"the server did not answer in HTTP ({type(exc).__name__})"
+    def _refusal(self, status: int) -> str:
+        if status == 401:
+            given = "these were refused" if self._auth else "none is given"
+            return f"the server wants a user name and password, and {given} (status 401)"
+        return f"the server answered with status {status}"
 
 
-def _refusal(status: int, *, has_user: bool) -> str:
-    if status == 401:
-        given = "these were refused" if has_user else "none is given"
-        return f"the server wants a user name and password, and {given} (status 401)"
-    return f"the server answered with status {status}"
+class _DigestAuth(HTTPDigestAuth):
+    def build_digest_header(self, method: str, url: str) -> str | None:
+        """Give none for a challenge that lacks what it must have; requests looks no closer than for the word."""
+        try:
+            return super().build_digest_header(method, url)
+        except KeyError:
+            return None
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _why(exc: BaseException) -> str:
+    """Say what went wrong in words that cannot hold the address, as those of requests and urllib3 do."""
+    chain = [exc]
+    while cause := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(cause)
+    for link in reversed(chain):  # the innermost says it best
+        if isinstance(link, TimeoutError):
+            return "timed out"
+        if isinstance(link, IncompleteRead):
+            return "the answer broke off"
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return f"the certificate is not valid ({link.verify_message})"
+        if isinstance(link, OSError) and link.strerror:
+            return link.strerror
+    return f"the server did not answer in HTTP ({type(chain[-1]).__name__})"

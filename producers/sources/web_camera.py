@@ -6,7 +6,7 @@ import av
 
 from producers.errors import SourceFailedError
 from producers.sources.base import Picture, Source
-from producers.sources.snapshot import MAX_IMAGE_BYTES, picture_of
+from producers.sources.snapshot import picture_of
 from producers.sources.video_reader import AV_ERRORS, VideoReader, describe
 from producers.sources.web import WebBody, WebClient
 
@@ -75,7 +75,7 @@ class HttpSource(Source):
         if self._state == "closed":
             raise SourceFailedError(f"{self.display_name}: read before it was opened")
         if self._reader and self._body:
-            self._body.restart(self._timeout_s, MAX_IMAGE_BYTES)
+            self._body.restart(self._timeout_s)
             return self._read_stream(self._reader)
         if self._first is not None:
             picture, self._first = self._first, None

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from producers.errors import SourceFailedError, SourceNotFoundError
-from producers.image_header import content_type_of
+from producers.image_type import content_type_of
 from producers.sources.base import Picture, Source
 from producers.sources.images import ImageSource
 from producers.sources.snapshot import SnapshotSource

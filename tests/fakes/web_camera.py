@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import unquote
 from urllib.request import parse_http_list, parse_keqv_list
 
 USER, PASSWORD = "inspektor", "hun:ter2 @42"
@@ -126,6 +127,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("WWW-Authenticate", challenge)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def show_guarded(self, challenge: str) -> None:
+        """`/guarded/CHALLENGE`: refuses with that challenge, always, and says so without end."""
+        self.begin("text/plain", {"WWW-Authenticate": unquote(challenge)}, status=401)
+        while not self.camera.released.is_set():
+            self.wfile.write(bytes(1 << 20))
+
+    def show_loop(self, location: str) -> None:
+        """`/loop/LOCATION`: a redirect there, and a body without end."""
+        self.begin("text/plain", {"Location": unquote(location)}, status=302)
+        while not self.camera.released.is_set():
+            self.wfile.write(bytes(1 << 20))
+
+    def show_odd_header(self, _: str) -> None:
+        """A header that is none, before the image."""
+        head = b"HTTP/1.1 200 OK\r\nthis is no header\r\nContent-Length: %d\r\n\r\n" % len(self.camera.image)
+        self.wfile.write(head + self.camera.image)
 
     def show_bearer(self, _: str) -> None:
         self.answer(b"", "text/plain", status=401, headers={"WWW-Authenticate": "Bearer"})

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -67,6 +68,28 @@ class TestSnapshots:
     def test_no_authentication_that_is_known(self, camera: WebCamera) -> None:
         with snapshot(camera, "bearer", CREDENTIALS) as source, pytest.raises(SourceFailedError, match="neither Basic"):
             source.read()
+
+    @pytest.mark.parametrize(
+        ("challenge", "match", "asked"),
+        [
+            ('Digest realm="camera", nonce="1", qop="auth"', "these were refused", 2),
+            ('Digest realm="camera", nonce="1", algorithm=CRC-32', "neither Basic nor Digest", 2),
+            ("Digest", "neither Basic nor Digest", 2),
+            ('Basic realm="digest camera"', "these were refused", 3),
+            ('Basic realm="camera"', "these were refused", 2),
+        ],
+    )
+    def test_a_refusal_is_not_read_to_its_end(self, challenge: str, match: str, asked: int, camera: WebCamera) -> None:
+        with snapshot(camera, f"guarded/{quote(challenge)}", CREDENTIALS) as source:
+            fails_within(TIMEOUT_S, source.read, match)
+        assert len(camera.seen) == asked
+
+    @pytest.mark.parametrize(
+        ("location", "match"), [("http://[::1", "no http address"), ("http://:80/", "no http address")]
+    )
+    def test_a_redirect_to_nowhere_is_said_to_be_one(self, location: str, match: str, camera: WebCamera) -> None:
+        with snapshot(camera, f"loop/{quote(location, safe='')}") as source:
+            fails_within(TIMEOUT_S, source.read, match)
 
     def test_a_password_is_shown_to_no_other_host(self, camera: WebCamera) -> None:
         with web_camera(photo()) as other:
@@ -138,8 +161,9 @@ class TestSnapshots:
         assert camera.seen == []
         source.close()
 
-    def test_no_log_shows_a_secret(self, camera: WebCamera, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level(logging.DEBUG), snapshot(camera, "basic?token=s3same", CREDENTIALS) as source:
+    @pytest.mark.parametrize("path", ["basic", "digest/MD5", "odd-header", "redirect/1"])
+    def test_no_log_shows_a_secret(self, path: str, camera: WebCamera, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.DEBUG), snapshot(camera, f"{path}?token=s3same", CREDENTIALS) as source:
             source.read()
         assert "s3same" not in caplog.text
         assert "hun" not in caplog.text

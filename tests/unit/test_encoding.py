@@ -1,4 +1,5 @@
 import struct
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -8,11 +9,11 @@ import pytest
 import simplejpeg
 import skimage
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from producers.encoding import JpegEncoder
 from producers.errors import PictureError, SourceSettingError
-from producers.image_header import content_type_of, orientation_of, read_header
+from producers.image_type import MAGIC_BYTES, content_type_of
 from producers.sources.base import Picture
 
 Pixels = NDArray[np.uint8]
@@ -143,8 +144,13 @@ class TestShrinking:
 
 def exif(orientation: int) -> bytes:
     tags = Image.Exif()
-    tags[0x0112] = orientation
+    tags[ExifTags.Base.Orientation] = orientation
     return tags.tobytes()
+
+
+def orientation_of(data: bytes) -> int:
+    with Image.open(BytesIO(data)) as image:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 class TestOrientation:
@@ -161,13 +167,20 @@ class TestOrientation:
         assert difference(decoded(frame.data), reference(upright, size)) < 6
         assert orientation_of(frame.data) == 1
 
+    @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
     @pytest.mark.parametrize("length", [0, 4, 12, 13, 20, 24])
     def test_damaged_exif_means_upright(self, length: int, coffee: Pixels) -> None:
         block = exif(6)[:length]
         segment = b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
         data = file_of(coffee, "JPEG")
-        assert orientation_of(data[:2] + segment + data[2:]) == 1
-        assert orientation_of(data[:2] + segment) == 1
+        frame = JpegEncoder(200).encode(Picture(encoded=data[:2] + segment + data[2:]))
+        assert (frame.width_px, frame.height_px) == (300, 200)
+
+    def test_sixteen_bit_grey_stands_upright_too(self, coffee: Pixels) -> None:
+        buffer = BytesIO()
+        Image.fromarray(coffee[:, :, 1].astype(np.uint16) * 257).save(buffer, "PNG", exif=exif(6))
+        frame = JpegEncoder(200).encode(Picture(encoded=buffer.getvalue()))
+        assert (frame.width_px, frame.height_px) == (200, 300)
 
 
 class TestRefusing:
@@ -195,6 +208,8 @@ class TestRefusing:
         data = bytearray(file_of(np.zeros((300, 300, 3), np.uint8), kind))
         at, order = (16, ">II") if kind == "PNG" else (18, "<ii")
         struct.pack_into(order, data, at, 20_000, 20_000)
+        if kind == "PNG":
+            struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
         with pytest.raises(PictureError, match="20000x20000 pixels"):
             JpegEncoder(256).encode(Picture(encoded=bytes(data)))
 
@@ -237,25 +252,33 @@ class TestRefusing:
         assert encoder.encode(Picture(pixels=coffee)).height_px == 100
 
 
+def header_of(data: bytes) -> tuple[str, int, int]:
+    frame = JpegEncoder(None).encode(Picture(encoded=data))
+    return frame.content_type, frame.width_px, frame.height_px
+
+
 class TestHeader:
     @pytest.mark.parametrize("kind", TYPES)
     def test_size_and_type(self, kind: str, coffee: Pixels) -> None:
         data = file_of(coffee, kind)
-        header = read_header(data)
-        assert content_type_of(data[:32]) == header.content_type == f"image/{kind.lower()}"
-        assert (header.width_px, header.height_px) == (600, 400)
+        assert content_type_of(data[:MAGIC_BYTES]) == f"image/{kind.lower()}"
+        assert header_of(data) == (f"image/{kind.lower()}", 600, 400)
 
     @pytest.mark.parametrize(
         "options", [{"lossless": True}, {"lossless": False}, {"exif": exif(1)}], ids=["VP8L", "VP8", "VP8X"]
     )
     def test_each_kind_of_webp(self, options: dict[str, object], coffee: Pixels) -> None:
-        header = read_header(file_of(coffee[:123, :457], "WEBP", **options))
-        assert (header.width_px, header.height_px) == (457, 123)
+        assert header_of(file_of(coffee[:123, :457], "WEBP", **options)) == ("image/webp", 457, 123)
 
     def test_a_bmp_from_the_top(self) -> None:
         data = bytearray(file_of(np.zeros((3, 5, 3), np.uint8), "BMP"))
         struct.pack_into("<i", data, 22, -3)
-        assert read_header(bytes(data)).height_px == 3
+        assert header_of(bytes(data)) == ("image/bmp", 5, 3)
+
+    def test_a_jpeg_of_several_pictures_is_a_jpeg(self, coffee: Pixels) -> None:
+        buffer = BytesIO()
+        Image.fromarray(coffee).save(buffer, "MPO", save_all=True, append_images=[Image.fromarray(coffee[::2, ::2])])
+        assert header_of(buffer.getvalue()) == ("image/jpeg", 600, 400)
 
     @pytest.mark.parametrize(
         "text", [b"BMW is a maker of cars and engines", b"RIFF1234WAVE", b"GIF89a", b"\x00" * 40, b""]
