@@ -1,6 +1,6 @@
 """Makes the picture of the README: workpieces as the synthetic camera draws them, and what the model says of each.
 
-    python tools/make_pictures.py        # writes docs/images/workpieces.png
+Run: `python tools/make_pictures.py`; it writes docs/images/workpieces.png.
 """
 
 from pathlib import Path

@@ -78,7 +78,13 @@ class VideoSource(Source):
         return self._fps
 
     def check(self) -> None:
-        """Refuse a file or device that is not there."""
+        """Refuse a file or device that is not there, and a file that is no video."""
+        self._find()
+        if not self.is_live:
+            self.open()
+            self.close()
+
+    def _find(self) -> None:
         path = self._input.path
         if path is None:
             return
@@ -95,7 +101,7 @@ class VideoSource(Source):
     def open(self) -> None:
         """Open the file from its start, or the live stream from now."""
         self.close()
-        self.check()
+        self._find()
         if self.is_live:
             self._worker = Worker(f"video {self.display_name}")
             self._worker.start()

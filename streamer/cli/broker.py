@@ -7,10 +7,7 @@ from pathlib import Path
 
 from config.settings import BrokerSettings, KafkaSettings, TopicSettings
 from messaging.broker import BrokerOptions, EmbeddedBroker, StartProgress, StartStep
-from messaging.kafka import Kafka
-from messaging.topics import create_topics
 from streamer.cli.command import Call, Command
-from streamer.compose import topic_plan
 from streamer.stopping import stop_on_signals
 from streamer.terminal import print_json
 
@@ -45,6 +42,10 @@ def _default_directory() -> Path:
 
 
 def _run(call: Call) -> int:
+    from messaging.kafka import Kafka
+    from messaging.topics import create_topics
+    from streamer.compose import topic_plan
+
     settings = call.loaded.settings
     stop = stop_on_signals()
     options = BrokerOptions(

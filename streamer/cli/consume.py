@@ -7,17 +7,13 @@ from typing import NoReturn
 
 from config.errors import ConfigError
 from config.settings import ConsumeSettings, KafkaSettings, ModelSettings, Settings
-from messaging.timestamps import parse_us
-from messaging.topics import create_topics
 from streamer.cli.command import Call, Command
-from streamer.compose import classifier_of, consumer_of, group_of, kafka_of, topic_plan
-from streamer.stopping import stop_on_signals
-from streamer.telemetry import Role, telemetry
-from streamer.terminal import print_json
 
 
 def _check(settings: Settings) -> None:
     """Refuse what the types alone cannot."""
+    from messaging.timestamps import parse_us
+
     if settings.start not in ("earliest", "latest"):
         try:
             parse_us(settings.start)
@@ -39,6 +35,13 @@ def _leave_hung_device(settings: Settings) -> NoReturn:
 
 
 def _run(call: Call) -> int:
+    # Imported here: the help text needs none of it.
+    from messaging.topics import create_topics
+    from streamer.compose import classifier_of, consumer_of, group_of, kafka_of, topic_plan
+    from streamer.stopping import stop_on_signals
+    from streamer.telemetry import Role, telemetry
+    from streamer.terminal import print_json
+
     settings = call.loaded.settings
     _check(settings)
     stop = stop_on_signals()

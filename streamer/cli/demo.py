@@ -2,14 +2,15 @@
 
 import sys
 from argparse import ArgumentParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.settings import DemoSettings
 from streamer.cli.broker import show_start
 from streamer.cli.command import Call, Command
-from streamer.demo.demo import Demo, DemoPlan, Progress
-from streamer.stopping import stop_on_signals
 from streamer.terminal import print_json, print_table
+
+if TYPE_CHECKING:
+    from streamer.demo.demo import Progress
 
 
 class _Shown:
@@ -18,7 +19,7 @@ class _Shown:
     def __init__(self) -> None:
         self._last = ""
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: "Progress") -> None:
         if progress.expected and sys.stderr.isatty():
             width = 30
             full = round(width * min(progress.classified / progress.expected, 1.0))
@@ -36,6 +37,9 @@ class _Shown:
 
 
 def _run(call: Call) -> int:
+    from streamer.demo.demo import Demo, DemoPlan
+    from streamer.stopping import stop_on_signals
+
     settings = call.loaded.settings.demo
     stop = stop_on_signals()
     frames = max(round(settings.fps * settings.seconds.total_seconds()), 1)

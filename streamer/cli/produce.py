@@ -3,15 +3,14 @@
 import sys
 import time
 from argparse import ArgumentParser
+from typing import TYPE_CHECKING
 
 from config.settings import CameraSettings, KafkaSettings, ProduceSettings
-from messaging.topics import create_topics
-from producers.cameras import Cameras
 from streamer.cli.command import Call, Command
-from streamer.compose import cameras_of, kafka_of, topic_plan
-from streamer.stopping import stop_on_signals
-from streamer.telemetry import Role, telemetry
 from streamer.terminal import harmless, print_json
+
+if TYPE_CHECKING:
+    from producers.cameras import Cameras
 
 _PROGRESS_INTERVAL_S = 5.0
 
@@ -19,7 +18,7 @@ _PROGRESS_INTERVAL_S = 5.0
 class _Progress:
     """A line about all cameras every few seconds, for a person at a terminal."""
 
-    def __init__(self, cameras: Cameras) -> None:
+    def __init__(self, cameras: "Cameras") -> None:
         self._cameras = cameras
         self._next_s = time.monotonic() + 1.0
 
@@ -38,6 +37,12 @@ class _Progress:
 
 
 def _run(call: Call) -> int:
+    # Imported here: the help text needs none of it.
+    from messaging.topics import create_topics
+    from streamer.compose import cameras_of, kafka_of, topic_plan
+    from streamer.stopping import stop_on_signals
+    from streamer.telemetry import Role, telemetry
+
     settings = call.loaded.settings
     stop = stop_on_signals()
     name = settings.camera or str(settings.cameras)

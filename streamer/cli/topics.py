@@ -3,13 +3,14 @@
 from argparse import ArgumentParser
 
 from config.settings import KafkaSettings, TopicSettings
-from messaging.topics import create_topics, describe_topics
 from streamer.cli.command import Call, Command
-from streamer.compose import kafka_of, topic_names, topic_plan
 from streamer.terminal import print_json, print_table
 
 
 def _create(call: Call) -> int:
+    from messaging.topics import create_topics
+    from streamer.compose import kafka_of, topic_names, topic_plan
+
     settings = call.loaded.settings
     created = create_topics(kafka_of(settings), topic_plan(settings))
     if call.arguments.json:
@@ -21,6 +22,9 @@ def _create(call: Call) -> int:
 
 
 def _describe(call: Call) -> int:
+    from messaging.topics import describe_topics
+    from streamer.compose import kafka_of, topic_names
+
     settings = call.loaded.settings
     topics = describe_topics(kafka_of(settings), topic_names(settings))
     if call.arguments.json:
