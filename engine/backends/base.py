@@ -10,6 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import InferenceError
+
 Tensors = Mapping[str, NDArray[np.generic]]
 
 
@@ -43,6 +45,30 @@ class Program:
         """The batch size that the first input insists on; None where it takes any."""
         shape = self.inputs[0].shape if self.inputs else ()
         return shape[0] if shape else None
+
+    def check(self, inputs: Tensors, count: int) -> None:
+        """Refuse inputs that do not fit, before the device has seen them; what `Backend.submit` begins with.
+
+        Raises:
+            InferenceError: It names the input.
+        """
+        names = [spec.name for spec in self.inputs]
+        if sorted(inputs) != sorted(names):
+            raise InferenceError(f"the model takes {', '.join(names)}, not {', '.join(sorted(inputs)) or 'nothing'}")
+        if count < 1 or count > (self.fixed_batch or count):
+            raise InferenceError(f"{count} rows do not fit the model's batch of {self.fixed_batch or 'any size'}")
+        rows = self.fixed_batch or count
+        for spec in self.inputs:
+            value = inputs[spec.name]
+            # A graph that says nothing of the shape has no axes here.
+            wanted = (rows, *spec.shape[1:]) if spec.shape else value.shape
+            fits = len(wanted) == value.ndim and all(
+                size in (None, actual) for size, actual in zip(wanted, value.shape, strict=True)
+            )
+            if not fits or value.dtype != spec.dtype:
+                raise InferenceError(
+                    f"input {spec.name} takes {spec.dtype}{list(wanted)}, not {value.dtype}{list(value.shape)}"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +120,8 @@ class Backend(ABC):
     future completes on a thread of the back end's own, and so do its callbacks: they must be short.
     What may block: `open` may, for as long as a compiler takes. `submit` does not wait for the device.
     What is not promised: the order of completion; that `inputs` is copied (leave it alone until the future is
-    done); that more than `slots` batches are worked on at a time (further ones wait inside).
+    done); that more than `slots` batches are worked on at a time (further ones wait inside); that `submit` sees
+    more of a misfit than names, shapes and types (a device may find more, and fail the future).
     Pinned: a failed batch fails its own future alone, with `InferenceError`. After `close` every future that was
     handed out is done, and `submit` raises `InferenceError`. Closing twice is harmless.
     """

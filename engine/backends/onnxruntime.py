@@ -1,5 +1,6 @@
 """ONNX Runtime on this machine's CPU."""
 
+import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,7 @@ _DTYPES = {
     "tensor(bool)": np.bool_,
 }
 _FATAL_ONLY = 4
+_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .* failed:)?")
 
 
 class OnnxRuntimeBackend(Backend):
@@ -34,7 +36,7 @@ class OnnxRuntimeBackend(Backend):
         self._session: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self._slots = 0
-        self._output_names: list[str] = []
+        self._program = Program((), ())
 
     def open(self, model: Path, options: BackendOptions) -> Program:
         """Load the ONNX file; see `Backend.open`."""
@@ -50,18 +52,21 @@ class OnnxRuntimeBackend(Backend):
         # What it logs it also raises.
         settings.log_severity_level = _FATAL_ONLY
         try:
-            self._session = onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
         except Exception as exc:  # onnxruntime's errors have no common root but this
-            raise ModelError(f"ONNX Runtime cannot load {model}: {_first_line(exc)}") from exc
-        self._slots = options.activations
-        self._pool = ThreadPoolExecutor(options.activations, thread_name_prefix="onnxruntime")
-        self._output_names = [output.name for output in self._session.get_outputs()]
-        metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
-        return Program(
-            inputs=tuple(_spec(node, model) for node in self._session.get_inputs()),
-            outputs=tuple(_spec(node, model) for node in self._session.get_outputs()),
+            raise ModelError(
+                f"ONNX Runtime cannot load {model}: {_first_line(exc)} (give a complete .onnx file that it supports)"
+            ) from exc
+        metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+        self._program = Program(
+            inputs=tuple(_spec(node, model) for node in session.get_inputs()),
+            outputs=tuple(_spec(node, model) for node in session.get_outputs()),
             metadata=dict(metadata),
         )
+        self._session = session
+        self._slots = options.activations
+        self._pool = ThreadPoolExecutor(options.activations, thread_name_prefix="onnxruntime")
+        return self._program
 
     @property
     def slots(self) -> int:
@@ -70,20 +75,24 @@ class OnnxRuntimeBackend(Backend):
 
     def submit(self, inputs: Tensors, count: int) -> Future[Inference]:
         """Hand over a batch; see `Backend.submit`."""
-        if self._pool is None:
+        pool = self._pool  # another thread may close meanwhile
+        if pool is None:
             raise InferenceError("the back end is closed")
+        self._program.check(inputs, count)
         try:
-            return self._pool.submit(self._run, inputs, count)
+            return pool.submit(self._run, inputs, count)
         except RuntimeError as exc:  # closed at this very moment
             raise InferenceError("the back end is closed") from exc
 
     def _run(self, inputs: Tensors, count: int) -> Inference:
         started_at_s = time.monotonic()
         try:
-            values = self._session.run(self._output_names, inputs)
+            names = [output.name for output in self._program.outputs]
+            values = self._session.run(names, inputs)
+            # A number of its own, without rows, is what it is.
+            outputs = {name: value[:count] if value.ndim else value for name, value in zip(names, values, strict=True)}
         except Exception as exc:
             raise InferenceError(f"ONNX Runtime failed a batch of {count}: {_first_line(exc)}") from exc
-        outputs = dict(zip(self._output_names, (value[:count] for value in values), strict=True))
         return Inference(outputs, started_at_s, time.monotonic())
 
     def health(self) -> Health:
@@ -108,5 +117,6 @@ def _spec(node: Any, model: Path) -> TensorSpec:
 
 
 def _first_line(exc: BaseException) -> str:
-    lines = str(exc).strip().splitlines()
+    """Return what ONNX Runtime says, without the prefix that counts its own codes and names the file again."""
+    lines = _PREFIX.sub("", str(exc).strip()).splitlines()
     return lines[0] if lines else type(exc).__name__

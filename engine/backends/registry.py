@@ -27,5 +27,8 @@ def make_backend(name: str) -> Backend:
         hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(_BACKENDS)}"
         raise BackendError(f"no back end {name!r}: {hint}")
     module, class_name = _BACKENDS[name]
-    factory: Callable[[], Backend] = getattr(import_module(module), class_name)
+    try:
+        factory: Callable[[], Backend] = getattr(import_module(module), class_name)
+    except ImportError as exc:
+        raise BackendError(f"back end {name} cannot be loaded, its software is missing or broken: {exc}") from exc
     return factory()

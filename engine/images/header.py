@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
 
-from PIL import Image
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from engine.errors import ImageError
 
@@ -21,6 +21,10 @@ _BASELINE = {0xC0, 0xC1}
 _PROGRESSIVE = 0xC2
 _UNSUPPORTED_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _GREY_OR_COLOUR = {1, 3}
+#: Markers without a length. A reader that gave them one would see another picture than libjpeg does.
+_STANDALONE = {0x01, *range(0xD0, 0xD8)}
+#: No marker of a segment that may come before the frame: a stuffed zero, the start, the end and scans.
+_END_OR_SCAN = {0x00, 0xD8, 0xD9, 0xDA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class ImageHeader:
     """What a picture's first bytes say.
 
     Attributes:
-        needs_pillow: Whether simplejpeg cannot decode it: not a JPEG, or a CMYK one.
+        needs_pillow: Whether simplejpeg cannot decode it: not a JPEG, or one of other than 1 or 3 components.
     """
 
     format: Format
@@ -78,12 +82,15 @@ def _jpeg_header(data: bytes, limits: ImageLimits) -> ImageHeader:
         if marker == 0xFF:  # fill byte
             position += 1
             continue
+        if marker in _STANDALONE:
+            position += 2
+            continue
         if marker == _PROGRESSIVE or marker in _BASELINE:
             return _frame_header(data, position, marker, limits)
         if marker in _UNSUPPORTED_FRAMES:
             raise ImageError("unsupported", f"JPEG process {marker:#x} (lossless or arithmetic) is not supported")
-        if marker in {0xD9, 0xDA}:
-            raise ImageError("not-an-image", "the JPEG has no frame header")
+        if marker in _END_OR_SCAN:
+            raise ImageError("not-an-image", f"the JPEG has no frame header before byte {position}")
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     raise ImageError("truncated", "the JPEG ends before its frame header")
 
@@ -92,8 +99,9 @@ def _frame_header(data: bytes, position: int, marker: int, limits: ImageLimits) 
     precision_bits, components = data[position + 4], data[position + 9]
     if precision_bits != 8:
         raise ImageError("unsupported", f"a JPEG of {precision_bits} bits a sample is not supported")
-    # Only a progressive file can repeat scans without end; looking for them costs a pass over the bytes.
-    if marker == _PROGRESSIVE and (scans := data.count(_SOS)) > limits.max_scans:
+    # A scan of a progressive file may be a few bytes for the whole picture, elsewhere it has bits for every block.
+    # Looking for scans costs a pass over the bytes; a thumbnail's come before the frame.
+    if marker == _PROGRESSIVE and (scans := data.count(_SOS, position)) > limits.max_scans:
         raise ImageError("too-many-scans", f"{scans} scans are over the limit of {limits.max_scans}")
     return ImageHeader(
         "jpeg",
@@ -105,19 +113,42 @@ def _frame_header(data: bytes, position: int, marker: int, limits: ImageLimits) 
 
 def _other_header(data: bytes) -> ImageHeader:
     """Let Pillow read the header of a PNG, WebP or BMP; the pixels are left alone."""
+    kind = _other_format(data)
+    if kind is None:
+        raise ImageError("not-an-image", f"neither JPEG, PNG, WebP nor BMP: begins with {data[:8].hex(' ')}")
     try:
-        with Image.open(BytesIO(data), formats=("PNG", "WEBP", "BMP")) as image:
+        with open_with_pillow(data, kind) as image:
             mode, (width_px, height_px) = image.mode, image.size
-            kind = (image.format or "").lower()
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
-        raise ImageError("too-many-pixels", str(exc)) from exc
+            # Pillow halves the samples of 16-bit colour, and says so only here.
+            packings = " ".join(str(tile[3]) for tile in image.tile)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:  # its WebP reader asks for itself
+        raise ImageError("too-many-pixels", f"the {kind} has too many pixels: {exc}") from exc
     except Exception as exc:  # Pillow's readers raise anything on damaged bytes
-        if data.startswith((b"\x89PNG", b"BM")) or data[8:12] == b"WEBP":
-            raise ImageError("truncated", f"damaged picture: {exc}") from exc
-        raise ImageError("not-an-image", f"neither JPEG, PNG, WebP nor BMP: begins with {data[:8].hex(' ')}") from exc
-    if mode not in {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"}:
-        raise ImageError("unsupported", f"pixels of the kind {mode} (16 bits or float) are not supported")
-    return ImageHeader(_FORMATS[kind], width_px, height_px, needs_pillow=True)
+        raise ImageError("truncated", f"damaged picture: {exc}") from exc
+    if mode not in {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"} or ";16B" in packings:
+        raise ImageError("unsupported", f"{kind} pixels of 16 bits a sample (or float) are not supported")
+    return ImageHeader(kind, width_px, height_px, needs_pillow=True)
 
 
-_FORMATS: dict[str, Format] = {"png": "png", "webp": "webp", "bmp": "bmp"}
+def _other_format(data: bytes) -> Format | None:
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "webp"
+    return "bmp" if data.startswith(b"BM") else None
+
+
+_READERS: dict[Format, type[ImageFile.ImageFile]] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+}
+
+
+def open_with_pillow(data: bytes, kind: Format) -> ImageFile.ImageFile:
+    """Open a picture with Pillow, knowing what it is; the pixels are left alone.
+
+    Not `Image.open`: that warns of sizes, or refuses them, by a limit of its own.
+    """
+    return _READERS[kind](BytesIO(data))

@@ -1,37 +1,30 @@
 """Opening a classifier: the model on its back end, and everything that has to be known to feed it."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.backends.base import Backend, BackendOptions, Program, TensorSpec
-from engine.errors import InferenceError, ModelError, ModelNotFoundError, NotAClassifierError
+from engine.errors import ModelError, ModelNotFoundError, NotAClassifierError
 from engine.images.decode import Resize
-from engine.models.description import ModelDescription, check, from_metadata, from_toml, read_labels
+from engine.models.description import ModelDescription, check, from_metadata, from_toml
 from engine.models.spec import (
     IMAGENET_CROP_PX,
     IMAGENET_MEAN,
     IMAGENET_SHORT_SIDE_PX,
     IMAGENET_STD,
-    Activation,
     ClassifierSpec,
     Layout,
     Preprocessing,
 )
+from engine.models.trial import complete
 
 BUILT_IN = {"workpiece": Path(__file__).parent / "builtin" / "workpiece.onnx"}
-_IMAGENET_LABELS = Path(__file__).parent / "imagenet_labels.txt"
-_IMAGENET_CLASSES = 1000
 _RGB = 3
 _FLOATS = (np.float32, np.float16)
-#: Rows of a trial whose sums are this near to 1 are probabilities already (float16 sums are off by 1e-3).
-_SUM_TOLERANCE = 4e-3
-_TRIAL_TIMEOUT_S = 120.0
-_TRIAL_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +43,16 @@ def find_model(name: str) -> Path:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise ModelNotFoundError(f"no model {name}: give the path of an .onnx file, or {', '.join(BUILT_IN)}")
-    return path
+    hint = f"give the path of an .onnx file, or {', '.join(BUILT_IN)}"
+    try:
+        path = Path(name).expanduser()
+        with path.open("rb"):
+            return path
+    except (FileNotFoundError, IsADirectoryError) as exc:
+        raise ModelNotFoundError(f"no model {name}: {hint}") from exc
+    # A home that is not known, a byte that no path has, no permission.
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise ModelError(f"the model {name} cannot be read: {exc}: {hint}") from exc
 
 
 def open_classifier(
@@ -80,7 +79,7 @@ def open_classifier(
         if said is not None:
             description = said.over(description)
         spec = _describe(path, program, description)
-        return Classifier(_after_trial(spec, backend, description), backend)
+        return Classifier(complete(spec, program, backend, description), backend)
     except BaseException:
         backend.close()
         raise
@@ -97,29 +96,45 @@ def _describe(path: Path, program: Program, said: ModelDescription) -> Classifie
     layout = _layout(path, image, said)
     if image.dtype != np.uint8 and image.dtype not in _FLOATS:
         raise NotAClassifierError(f"{path}: input {image.name} is {image.dtype}, not uint8, float32 or float16")
-    resize = _resize(image, layout, said)
+    if said.dtype not in (None, image.dtype.name):
+        raise ModelError(f"{path}: input {image.name} is {image.dtype}, not {said.dtype} as its description says")
+    resize = _resize(path, image, layout, said)
     assumptions: list[str] = []
     mean, std = said.mean, said.std
     if image.dtype == np.uint8:
-        mean = std = None
-    elif mean is None:
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
+        if mean is not None:
+            raise ModelError(f"{path}: input {image.name} is uint8 and takes pixels as they are, without mean and std")
+    elif mean is None or said.short_side_px is None:
+        assumed = []
+        if said.short_side_px is None:
+            assumed.append(f"short side {resize.short_side_px}, centre crop {resize.height_px}×{resize.width_px}")
+        if mean is None:
+            mean, std = IMAGENET_MEAN, IMAGENET_STD
+            assumed.append("ImageNet's mean and deviation")
         assumptions.append(
-            f"preprocessing is not described: short side {resize.short_side_px}, centre crop "
-            f"{resize.height_px}×{resize.width_px}, ImageNet's mean and deviation (--model-mean, --model-std)"
+            f"preprocessing is not described: {', '.join(assumed)} "
+            "(--model-short-side, --model-mean, --model-std, or a model.toml)"
         )
     return ClassifierSpec(
         name=said.name or path.stem,
         path=path,
-        digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+        digest=_digest(path),
         input_name=image.name,
-        output_name=_output(path, program).name,
+        output_name="",  # the trial finds it
         labels=said.labels or (),
         preprocessing=Preprocessing(resize, layout, image.dtype, mean, std),
         activation="softmax",
         fixed_batch=program.fixed_batch,
         assumptions=tuple(assumptions),
     )
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError as exc:
+        raise ModelError(f"the model {path} cannot be read: {exc}") from exc
 
 
 def _layout(path: Path, image: TensorSpec, said: ModelDescription) -> Layout:
@@ -143,78 +158,21 @@ def _layout(path: Path, image: TensorSpec, said: ModelDescription) -> Layout:
     )
 
 
-def _resize(image: TensorSpec, layout: Layout, said: ModelDescription) -> Resize:
+def _resize(path: Path, image: TensorSpec, layout: Layout, said: ModelDescription) -> Resize:
     """Return the geometry: the graph's own size, else the crop that was said, else ImageNet's."""
     height, width = image.shape[2:4] if layout == "NCHW" else image.shape[1:3]
-    wanted = said.crop_px or (IMAGENET_CROP_PX, IMAGENET_CROP_PX)
-    height_px, width_px = height or wanted[0], width or wanted[1]
-    longest = max(height_px, width_px)
+    wanted = said.crop_px or (height or IMAGENET_CROP_PX, width or IMAGENET_CROP_PX)
+    if wanted != (height or wanted[0], width or wanted[1]):
+        raise ModelError(f"{path}: crop is {list(wanted)}, but input {image.name} takes {[height, width]}")
+    longest = max(wanted)
     if said.short_side_px is not None:
         short_side = said.short_side_px
     elif image.dtype == np.uint8:
         short_side = longest
     else:
         short_side = round(longest * IMAGENET_SHORT_SIDE_PX / IMAGENET_CROP_PX)
-    return Resize(max(short_side, longest), height_px, width_px)
-
-
-def _output(path: Path, program: Program) -> TensorSpec:
-    """Return the first output that can hold one value per class."""
-    for output in program.outputs:
-        trailing_ones = all(size in (1, None) for size in output.shape[2:])
-        if np.issubdtype(output.dtype, np.floating) and len(output.shape) in (0, 2, 3, 4) and trailing_ones:
-            return output
-    shapes = ", ".join(f"{output.name} {list(output.shape)}" for output in program.outputs)
-    raise NotAClassifierError(f"{path} is no classifier: no output has one value per class ({shapes})")
-
-
-def _after_trial(spec: ClassifierSpec, backend: Backend, said: ModelDescription) -> ClassifierSpec:
-    """Run the model on random pixels, and complete what only its answer shows."""
-    output = _trial(spec, backend)
-    classes = output.shape[1] if output.ndim > 1 else 0
-    if output.ndim < 2 or output[0].size != classes or classes < 2:
-        raise NotAClassifierError(
-            f"{spec.path} is no classifier: a picture gives {spec.output_name} {list(output.shape[1:])}, "
-            "not one value for each of two or more classes"
+    if short_side < longest:
+        raise ModelError(
+            f"{path}: short side {short_side} is below the crop of {wanted[0]}×{wanted[1]}: give at least {longest}"
         )
-    assumptions = list(spec.assumptions)
-    labels = spec.labels
-    if not labels and classes == _IMAGENET_CLASSES:
-        labels = read_labels(_IMAGENET_LABELS)
-        assumptions.append("labels are not given: the names of ImageNet's 1,000 classes (--model-labels)")
-    elif not labels:
-        labels = tuple(f"class_{number}" for number in range(classes))
-        assumptions.append(f"labels are not given: class_0 … class_{classes - 1} (--model-labels)")
-    if len(labels) != classes:
-        raise ModelError(f"{spec.path} has {classes} classes and {len(labels)} labels: give one for each")
-    activation = cast("Activation", said.activation) if said.activation else _found_activation(output)
-    return replace(spec, labels=labels, activation=activation, assumptions=tuple(assumptions))
-
-
-def _trial(spec: ClassifierSpec, backend: Backend) -> NDArray[np.generic]:
-    """Return the answers to at least `_TRIAL_ROWS` pictures of random pixels; this warms the device up as well."""
-    resize, count = spec.preprocessing.resize, spec.fixed_batch or _TRIAL_ROWS
-    random = np.random.default_rng(0)
-    answers: list[NDArray[np.generic]] = []
-    while sum(len(answer) for answer in answers) < _TRIAL_ROWS:
-        pixels = random.integers(0, 256, (count, resize.height_px, resize.width_px, _RGB), dtype=np.uint8)
-        rows = spec.preprocessing.model_input(pixels)
-        try:
-            inference = backend.submit({spec.input_name: rows}, count).result(_TRIAL_TIMEOUT_S)
-        except (InferenceError, TimeoutError) as exc:
-            raise ModelError(f"{spec.path} cannot classify a picture of random pixels: {exc}") from exc
-        answer = inference.outputs[spec.output_name]
-        if answer.ndim == 0 or len(answer) != count:
-            raise NotAClassifierError(
-                f"{spec.path} is no classifier: {count} pictures give {spec.output_name} {list(answer.shape)}, "
-                "not one row for each"
-            )
-        answers.append(answer)
-    return np.concatenate(answers)
-
-
-def _found_activation(output: NDArray[np.generic]) -> Activation:
-    """Tell by the answers to random pixels whether they are probabilities already."""
-    values = output.reshape(len(output), -1).astype(np.float64)
-    sums_to_one = np.allclose(values.sum(axis=1), 1, atol=_SUM_TOLERANCE)
-    return "none" if sums_to_one and values.min() >= 0 else "softmax"
+    return Resize(short_side, *wanted)

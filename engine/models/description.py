@@ -13,9 +13,11 @@ The metadata keys of an ONNX file: `streamer.name`, `streamer.labels` (a JSON li
     mean = [0.485, 0.456, 0.406]
     std = [0.229, 0.224, 0.225]
     layout = "NCHW"
+    dtype = "float32"                 # must be the input's own; the pixels are 0–1 before mean and std
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -38,6 +40,7 @@ class ModelDescription:
         crop_px: Height and width cut out of its centre.
         mean: Per channel, RGB, 0–1.
         std: The deviation, likewise.
+        dtype: Of the input, for a check against the file.
     """
 
     name: str | None = None
@@ -47,6 +50,7 @@ class ModelDescription:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     layout: str | None = None
+    dtype: str | None = None
     activation: str | None = None
 
     def over(self, other: "ModelDescription") -> "ModelDescription":
@@ -69,7 +73,7 @@ def from_metadata(metadata: Mapping[str, str], model: Path) -> ModelDescription:
         if text := metadata.get(f"streamer.{key}"):
             try:
                 values[key] = json.loads(text)
-            except ValueError as exc:
+            except (ValueError, RecursionError) as exc:
                 raise ModelError(f"{model}: its metadata streamer.{key} is no JSON: {exc}") from exc
     return _describe(values, f"the metadata of {model}", model.parent)
 
@@ -84,7 +88,7 @@ def from_toml(model: Path) -> ModelDescription:
         if path.is_file():
             try:
                 values = tomllib.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as exc:
+            except (OSError, ValueError, RecursionError) as exc:
                 raise ModelError(f"{path} cannot be read: {exc}") from exc
             return _describe(values, str(path), path.parent)
     return ModelDescription()
@@ -97,7 +101,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         ModelError: It cannot be read, or is empty.
     """
     try:
-        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, ValueError) as exc:
         raise ModelError(f"cannot read the labels in {path}: {exc}") from exc
     if not labels:
@@ -115,7 +119,11 @@ def _describe(values: Mapping[str, Any], origin: str, folder: Path) -> ModelDesc
         raise ModelError(f"{origin}: unknown key {min(unknown)}: there are {known}")
     labels = values.get("labels")
     if labels is None and "labels_file" in values:
-        labels = read_labels(folder / str(values["labels_file"]))
+        if not isinstance(values["labels_file"], str):
+            raise ModelError(f"{origin}: labels_file is no text")
+        labels = read_labels(folder / values["labels_file"])
+    if labels is not None and not (isinstance(labels, list | tuple) and labels):
+        raise ModelError(f"{origin}: labels is {labels!r}, not a list of texts")
     description = ModelDescription(
         name=values.get("name"),
         labels=tuple(labels) if labels is not None else None,
@@ -124,6 +132,7 @@ def _describe(values: Mapping[str, Any], origin: str, folder: Path) -> ModelDesc
         mean=_numbers(preprocessing.get("mean"), "mean", origin),
         std=_numbers(preprocessing.get("std"), "std", origin),
         layout=preprocessing.get("layout"),
+        dtype=preprocessing.get("dtype"),
         activation=values.get("activation"),
     )
     check(description, origin)
@@ -140,26 +149,40 @@ def check(description: ModelDescription, origin: str) -> None:
         raise ModelError(f"{origin}: name is no text")
     if description.labels is not None and not all(isinstance(label, str) for label in description.labels):
         raise ModelError(f"{origin}: labels is no list of texts")
-    if description.layout not in (None, "NCHW", "NHWC"):
-        raise ModelError(f"{origin}: layout is {description.layout!r}, not NCHW or NHWC")
-    if description.activation not in (None, "softmax", "none"):
-        raise ModelError(f"{origin}: activation is {description.activation!r}, not softmax or none")
-    side = description.short_side_px
-    if side is not None and not (isinstance(side, int) and side > 0):
-        raise ModelError(f"{origin}: short_side is {side!r}, not a number of pixels")
-    for name, numbers in (("mean", description.mean), ("std", description.std)):
-        if numbers is not None and len(numbers) != _CHANNELS:
-            raise ModelError(f"{origin}: {name} has {len(numbers)} numbers, not one for each of R, G, B")
+    for name, value, known in (
+        ("layout", description.layout, ("NCHW", "NHWC")),
+        ("dtype", description.dtype, ("uint8", "float32", "float16")),
+        ("activation", description.activation, ("softmax", "none")),
+    ):
+        if value is not None and value not in known:
+            raise ModelError(f"{origin}: {name} is {value!r}, not {' or '.join(known)}")
+    if description.short_side_px is not None and not _is_size(description.short_side_px):
+        raise ModelError(f"{origin}: short_side is {description.short_side_px!r}, not a number of pixels")
+    _check_colours(description.mean, "mean", origin)
+    _check_colours(description.std, "std", origin)
     if description.std is not None and min(description.std) <= 0:
         raise ModelError(f"{origin}: std has a number that is not above 0")
     if (description.mean is None) != (description.std is None):
         raise ModelError(f"{origin}: mean and std go together")
 
 
+def _check_colours(numbers: tuple[float, ...] | None, name: str, origin: str) -> None:
+    if numbers is None:
+        return
+    if len(numbers) != _CHANNELS:
+        raise ModelError(f"{origin}: {name} has {len(numbers)} numbers, not one for each of R, G, B")
+    if not all(math.isfinite(number) for number in numbers):
+        raise ModelError(f"{origin}: {name} has a number that is not finite")
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _pair(value: Any, origin: str) -> tuple[int, int] | None:
     if value is None:
         return None
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) and side > 0 for side in value):
+    if isinstance(value, list) and len(value) == 2 and all(_is_size(side) for side in value):
         return (value[0], value[1])
     raise ModelError(f"{origin}: crop is {value!r}, not [height, width] in pixels")
 
@@ -167,6 +190,8 @@ def _pair(value: Any, origin: str) -> tuple[int, int] | None:
 def _numbers(value: Any, name: str, origin: str) -> tuple[float, ...] | None:
     if value is None:
         return None
-    if isinstance(value, list) and all(isinstance(number, int | float) for number in value):
+    if isinstance(value, list) and all(
+        isinstance(number, int | float) and not isinstance(number, bool) for number in value
+    ):
         return tuple(float(number) for number in value)
     raise ModelError(f"{origin}: {name} is {value!r}, not a list of numbers")
