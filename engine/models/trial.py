@@ -55,7 +55,7 @@ def complete(spec: ClassifierSpec, program: Program, backend: Backend, said: Mod
         assumptions.append(f"labels are not given: class_0 … class_{classes - 1} (--model-labels)")
     if len(labels) != classes:
         raise ModelError(f"{spec.path} has {classes} classes and {len(labels)} labels: give one for each")
-    activation = cast("Activation", said.activation or _activation(values, last_operator(spec.path, name)))
+    activation = cast("Activation", said.activation or _activation(values, spec.path, name))
     return replace(spec, output_name=name, labels=labels, activation=activation, assumptions=tuple(assumptions))
 
 
@@ -110,10 +110,10 @@ def _holds_classes(name: str, answers: _Answers) -> bool:
     return classes == np.prod(shape) and classes > 1 and not has_boxes
 
 
-def _activation(values: NDArray[np.float64], operator: str | None) -> Activation:
-    """Tell by the graph's last operator, and by the answers to random pixels, whether they are probabilities."""
-    if values.min() < 0:
+def _activation(values: NDArray[np.float64], path: Path, output: str) -> Activation:
+    """Tell by the answers to random pixels, and else by the graph's last operator, whether they are probabilities."""
+    if values.min() < 0 or values.max() > 1 + _SUM_TOLERANCE:
         return "softmax"
-    if operator in _PROBABILITY_OPERATORS and values.max() <= 1:
+    if np.allclose(values.sum(axis=1), 1, atol=_SUM_TOLERANCE):
         return "none"
-    return "none" if np.allclose(values.sum(axis=1), 1, atol=_SUM_TOLERANCE) else "softmax"
+    return "none" if last_operator(path, output) in _PROBABILITY_OPERATORS else "softmax"
