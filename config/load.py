@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ DEFAULT_FILE = Path("streamer.toml")
 _FILE_VARIABLE = "STREAMER_CONFIG"
 #: How alike an unknown name must be to a known one to be taken for a slip of the pen.
 _SLIP_RATIO = 0.8
+#: What Kubernetes sets for a service, here one whose name begins with `streamer`. Source: the Kubernetes
+#: documentation, "Service", "Environment variables".
+_OF_KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,48 +52,44 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Loaded:
         path = DEFAULT_FILE
     in_file = _read_file(path) if path else {}
     _refuse_slips(os.environ)
-    origins: dict[str, str] = {}
-    for name, _ in known_settings():
-        if name in flags:
-            origins[name] = flag_name(name)
-        elif variable_name(name) in os.environ:
-            origins[name] = variable_name(name)
-        elif _lookup(in_file, name):
-            origins[name] = f"{name} in {path}"
+    in_environment = {
+        name: os.environ[variable_name(name)] for name, _ in known_settings() if variable_name(name) in os.environ
+    }
+    origins = {name: f"{name} in {path}" for name in in_file}
+    origins |= {name: variable_name(name) for name in in_environment}
+    origins |= {name: flag_name(name) for name in flags}
     try:
-        return Loaded(_read(flags, in_file), origins)
+        return Loaded(_read(flags, in_environment, in_file), origins)
     except ValidationError as exc:
-        raise ConfigError(_one_line(exc, origins, path)) from None
+        raise ConfigError(_one_line(exc, origins)) from None
 
 
-def _read(flags: Mapping[str, Any], in_file: dict[str, Any]) -> Settings:
+def _read(flags: Mapping[str, Any], in_environment: Mapping[str, Any], in_file: Mapping[str, Any]) -> Settings:
     """Let pydantic-settings merge the sources; imported late, it costs a quarter of a second."""
     from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
     class Loading(Settings, BaseSettings):
         """`Settings` as pydantic-settings reads them."""
 
-        model_config = SettingsConfigDict(
-            frozen=True,
-            extra="forbid",
-            hide_input_in_errors=True,
-            env_prefix=ENVIRONMENT_PREFIX,
-            env_prefix_target="all",
-            env_nested_delimiter="_",
-            env_nested_max_split=1,
-            enable_decoding=False,
-        )
+        model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
         @classmethod
         def settings_customise_sources(  # type: ignore[override]  # the names are pydantic-settings'
             cls,
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
             **_: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            """Flags, then the environment, then the file."""
-            return (init_settings, env_settings, InitSettingsSource(settings_cls, in_file))
+            """Flags, then the environment, then the file.
+
+            The environment is ours and not the library's, which would take other spellings too: lower case, the
+            Python name of an alias, anything that begins like the name of a section.
+            """
+            return (
+                init_settings,
+                InitSettingsSource(settings_cls, _nested(in_environment)),
+                InitSettingsSource(settings_cls, _nested(in_file)),
+            )
 
     return Loading(**_nested(flags))
 
@@ -142,29 +142,35 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _lookup(in_file: Mapping[str, Any], path: str) -> bool:
-    section, _, name = path.rpartition(".")
-    table = in_file.get(section, {}) if section else in_file
-    return isinstance(table, dict) and name in table
-
-
 def _read_file(path: Path) -> dict[str, Any]:
-    """Read a TOML file; dashes in names are as good as underscores."""
+    """Read a TOML file as values by setting path; dashes in names are as good as underscores."""
     try:
         with path.open("rb") as file:
-            values = tomllib.load(file)
+            content = tomllib.load(file)
     except OSError as exc:
         raise ConfigError(f"cannot read the settings file {path}: {exc.strerror}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} is no TOML file: {exc}") from exc
-    return _with_underscores(values)
+    known = [name for name, _ in known_settings()]
+    values: dict[str, Any] = {}
+    for name, value in _settings_in(content, path):
+        if name not in known:
+            raise ConfigError(f"unknown setting {name} in {path}{nearest(name, [*known, *SECTIONS])}")
+        if name in values:
+            raise ConfigError(f"{name} stands twice in {path}, with a dash and with an underscore")
+        values[name] = value
+    return values
 
 
-def _with_underscores(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name.replace("-", "_"): _with_underscores(value) if isinstance(value, dict) else value
-        for name, value in table.items()
-    }
+def _settings_in(content: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        section = name.replace("-", "_")
+        if section not in SECTIONS:
+            yield section, value
+        elif isinstance(value, dict):
+            yield from ((f"{section}.{key.replace('-', '_')}", inner) for key, inner in value.items())
+        else:
+            raise ConfigError(f"{section} in {path}: write its settings in a table, [{section}]")
 
 
 def _refuse_slips(environ: Mapping[str, str]) -> None:
@@ -174,20 +180,19 @@ def _refuse_slips(environ: Mapping[str, str]) -> None:
     """
     known = {variable_name(name) for name, _ in known_settings()} | {_FILE_VARIABLE}
     for name in environ:
-        if not name.startswith(ENVIRONMENT_PREFIX) or name in known:
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in known or _OF_KUBERNETES.fullmatch(name):
             continue
         close = difflib.get_close_matches(name, known, n=1, cutoff=_SLIP_RATIO)
         if close:
             raise ConfigError(f"unknown environment variable {name}: did you mean {close[0]}?")
 
 
-def _one_line(exc: ValidationError, origins: Mapping[str, str], file: Path | None) -> str:
-    """Say the first thing that is wrong: its origin, and what would be right."""
+def _one_line(exc: ValidationError, origins: Mapping[str, str]) -> str:
+    """Say the first thing that is wrong: its origin, and what would be right; never the value."""
     error = exc.errors(include_url=False, include_context=True, include_input=False)[0]
     path = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
-    if error["type"] == "extra_forbidden":
-        known = [name for name, _ in known_settings()]
-        return f"unknown setting {path} in {file}{nearest(path, known)}"
     message = error["msg"].removeprefix("Value error, ")
+    if not path:  # several settings do not go together
+        return message
     origin = next((origins[name] for name in (path, path.rpartition(".")[0]) if name in origins), path)
     return f"{origin}: {message[:1].lower()}{message[1:]}"

@@ -6,11 +6,11 @@ environment name (`STREAMER_BROKER_PORT`), and is a flag of that command alone.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints, model_validator
 
-from config.types import Duration, Numbers, Seconds
+from config.types import Duration, Numbers, Seconds, TextAsNumber
 
 _MIB = 1024 * 1024
 TopicName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
@@ -22,10 +22,16 @@ def _duration(text: str) -> Duration:
     return parse_duration(text)
 
 
+#: Zero would throw everything away at once.
+_SHORTEST_RETENTION = _duration("1s")
+
+
 class Group(BaseModel):
     """Settings that belong together. Frozen; unknown names are refused; values never show in error messages."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class KafkaSettings(Group):
@@ -41,6 +47,14 @@ class KafkaSettings(Group):
     )
     status_topic: TopicName = Field("streamer.status", description="topic where cameras and workers report themselves")
 
+    @model_validator(mode="after")
+    def _topics_differ(self) -> Self:
+        """Refuse one topic in two roles: a consumer would read its own results as frames."""
+        names = [self.frames_topic, self.results_topic, self.dead_letter_topic, self.status_topic]
+        if len(set(names)) < len(names):
+            raise ValueError("frames, results, dead letters and status need four different topics")
+        return self
+
 
 class TopicSettings(Group):
     """How topics are made where they are missing."""
@@ -49,9 +63,13 @@ class TopicSettings(Group):
         8, ge=1, le=10_000, description="partitions of frames and results: the most workers in a group"
     )
     replication: int | None = Field(None, ge=1, le=100, description="copies of each partition (default: the broker's)")
-    frames_retention: Duration = Field(_duration("10m"), description="how long frames are kept")
-    frames_retention_bytes: ByteSize = Field(ByteSize(2048 * _MIB), description="and how many bytes a partition")
-    results_retention: Duration = Field(_duration("7d"), description="how long results and dead letters are kept")
+    frames_retention: Duration = Field(_duration("10m"), ge=_SHORTEST_RETENTION, description="how long frames are kept")
+    frames_retention_bytes: ByteSize = Field(
+        ByteSize(2048 * _MIB), ge=_MIB, description="and how many bytes a partition"
+    )
+    results_retention: Duration = Field(
+        _duration("7d"), ge=_SHORTEST_RETENTION, description="how long results and dead letters are kept"
+    )
 
 
 class CameraSettings(Group):
@@ -139,7 +157,9 @@ class BrokerSettings(Group):
 
     port: int = Field(9092, ge=0, le=65535, description="port on 127.0.0.1; 0 takes a free one")
     data_directory: Path | None = Field(None, description="where its data stays (default: a directory of the user's)")
-    nodes: Literal[1, 3] = Field(1, description="1, or 3 for a cluster that survives the loss of one")
+    nodes: Annotated[Literal[1, 3], TextAsNumber] = Field(
+        1, description="1, or 3 for a cluster that survives the loss of one"
+    )
     heap_mb: int = Field(512, ge=128, le=65536, description="Java heap of each node in MB")
 
 

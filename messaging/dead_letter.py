@@ -20,6 +20,7 @@ Reason = Literal[
 REASONS: tuple[str, ...] = get_args(Reason)
 
 _MAX_ERROR_CHARS = 500
+_MAX_NUMBER_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,12 @@ def write_dead_letter(
         "traceparent": (traceparent or frame.traceparent).encode(),
         "group": group.encode(),
         "reason": reason.encode(),
-        "error": error.replace("\n", " ")[:_MAX_ERROR_CHARS].encode(),
+        "error": _one_line(error).encode(errors="backslashreplace"),
         "original-topic": frame.topic.encode(),
         "original-partition": str(frame.partition).encode(),
         "original-offset": str(frame.offset).encode(),
     }
-    if not any(name == "ce_source" for name, _ in frame.headers):
+    if not read_headers(frame.headers).get("ce_source"):
         changes["ce_source"] = b"/cameras/" + camera
     value = frame.data if len(frame.data) <= max_value_bytes else b""
     return Message(camera, value, replace_headers(frame.headers, changes))
@@ -89,5 +90,10 @@ def read_dead_letter(record: Any) -> DeadLetter:
     )
 
 
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_MAX_ERROR_CHARS]
+
+
 def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else -1
+    is_number = text is not None and len(text) <= _MAX_NUMBER_DIGITS and text.isascii() and text.isdigit()
+    return int(text) if text is not None and is_number else -1

@@ -2,6 +2,7 @@
 
 MessagingError
 ├── BrokerUnavailableError    nothing answers at the bootstrap servers            (exit 1, retriable)
+├── BrokerAddressError        the bootstrap servers cannot be an address          (exit 2)
 ├── TopicError                a topic is missing, refused or wrongly set up       (exit 1)
 └── MessageError              a message does not follow its contract              (exit 1)
 """
@@ -28,6 +29,12 @@ class BrokerUnavailableError(MessagingError):
             f"no Kafka broker answers at {bootstrap_servers}: start one with `streamer broker`, "
             "or name yours with --bootstrap-servers"
         )
+
+
+class BrokerAddressError(MessagingError):
+    """The bootstrap servers are no `host:port`, so nobody is asked."""
+
+    exit_code = 2
 
 
 class TopicError(MessagingError):

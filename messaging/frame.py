@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from messaging.cloudevents import FRAME_TYPE, SPEC_VERSION, Message, read_headers
-from messaging.timestamps import format_us, now_us, parse_us
+from messaging.timestamps import format_us, is_writable, now_us, parse_us
 from messaging.trace_context import is_traceparent, new_traceparent
 
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp")
@@ -77,7 +77,7 @@ def write_frame(frame: Frame) -> Message:
     ]
     if frame.tracestate:
         headers.append(("tracestate", frame.tracestate.encode()))
-    if frame.truth is not None:
+    if frame.truth:
         headers.append(("ce_truth", frame.truth.encode()))
     return Message(camera, frame.data, headers, frame.captured_at_us // 1000)
 
@@ -85,9 +85,9 @@ def write_frame(frame: Frame) -> Message:
 def read_frame(record: Any) -> Frame:
     """Read a record of the frames topic (kafka-python's `ConsumerRecord`); never fails.
 
-    The fall-backs, each for itself: camera = record key, else `<topic>-<partition>`; capture time = record
-    timestamp, else now; sequence = offset; id = `<camera>/<topic>-<partition>/<offset>`; a frame without trace
-    context begins a trace of its own.
+    The fall-backs, each for itself, where a header is missing, empty, no UTF-8 or out of range: camera = record
+    key, else `<topic>-<partition>`; capture time = record timestamp, else now; sequence = offset; id =
+    `<camera>/<topic>-<partition>/<offset>`; a frame without trace context begins a trace of its own.
     """
     texts = read_headers(record.headers)
     topic: str = record.topic
@@ -113,8 +113,8 @@ def read_frame(record: Any) -> Frame:
         traceparent=traceparent if has_context and traceparent else new_traceparent(),
         tracestate=texts.get("tracestate") if has_context else None,
         has_remote_context=has_context,
-        truth=texts.get("ce_truth"),
-        replay_for=texts.get("ce_replayfor"),
+        truth=texts.get("ce_truth") or None,
+        replay_for=texts.get("ce_replayfor") or None,
         replay=int(replay_text) if replay_text.isascii() and replay_text.isdigit() and len(replay_text) < 9 else 0,
         topic=topic,
         partition=partition,
@@ -141,8 +141,9 @@ def _capture_time_us(text: str | None, timestamp_ms: int | None) -> int:
     if text:
         try:
             return parse_us(text)
-        except (ValueError, OverflowError):
+        except ValueError:
             pass
-    if timestamp_ms is not None and timestamp_ms >= 0:
+    # Kafka takes any number; one beyond the year 9999 could be written nowhere.
+    if timestamp_ms is not None and timestamp_ms >= 0 and is_writable(timestamp_ms * 1000):
         return timestamp_ms * 1000
     return now_us()

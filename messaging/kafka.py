@@ -13,6 +13,7 @@ from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import murmur2
 
 from messaging.errors import BrokerAddressError, BrokerUnavailableError, MessagingError
+from messaging.selector import QuickSelector
 
 #: The largest record, on the clients and (by `topics create`) on the topics.
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -135,6 +136,7 @@ class Kafka:
             return client(
                 bootstrap_servers=servers,
                 client_id=self.client_id,
+                selector=QuickSelector,
                 bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,
                 **settings,
             )

@@ -159,5 +159,6 @@ def read_outcome(value: bytes) -> Outcome:
     """
     try:
         return _decoder.decode(value)
-    except msgspec.MsgspecError as exc:
+    # msgspec lets text that is no UTF-8, and objects nested too deeply, out as Python's own errors.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise MessageError(f"not a result of streamer: {exc}") from exc

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import kafka.errors
@@ -9,6 +10,9 @@ from kafka import TopicPartition
 
 from messaging.errors import BrokerUnavailableError, TopicError
 from messaging.kafka import Kafka
+
+#: How long the broker may take to say where a partition begins or ends.
+_ANSWER_TIMEOUT_S = 10.0
 
 
 class TopicReader:
@@ -40,54 +44,90 @@ class TopicReader:
         """
         self._consumer = self._cluster.consumer(max_poll_records=500)
         try:
-            numbers = self._consumer.partitions_for_topic(self._topic)
-            if not numbers:
-                raise TopicError(f"there is no topic {self._topic}: run `streamer topics create`, or start a camera")
-            self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-            self._consumer.assign(self._partitions)
-            if self._from_beginning:
-                self._consumer.seek_to_beginning(*self._partitions)
-            else:
-                self._consumer.seek_to_end(*self._partitions)
-                for partition in self._partitions:  # now, not at the first poll
-                    self._consumer.position(partition, timeout_ms=10_000)
-        except kafka.errors.KafkaTimeoutError as exc:
-            self.close()
-            raise BrokerUnavailableError.at(self._cluster.bootstrap_servers) from exc
+            with self._asking():
+                self._go_to_start()
         except BaseException:
             self.close()
             raise
 
+    def _go_to_start(self) -> None:
+        numbers = self._consumer.partitions_for_topic(self._topic)
+        if not numbers:
+            raise TopicError(f"there is no topic {self._topic}: run `streamer topics create`, or start a camera")
+        self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        self._consumer.assign(self._partitions)
+        if self._from_beginning:
+            self._consumer.seek_to_beginning(*self._partitions)
+            return
+        self._consumer.seek_to_end(*self._partitions)
+        for partition in self._partitions:  # now, not at the first poll
+            if self._consumer.position(partition, timeout_ms=int(_ANSWER_TIMEOUT_S * 1000)) is None:
+                raise BrokerUnavailableError.at(self._cluster.bootstrap_servers)
+
     def poll(self, timeout_s: float) -> list[Any]:
-        """Return the records (kafka-python's `ConsumerRecord`) that are there, waiting up to `timeout_s` for one."""
-        batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+        """Return the records (kafka-python's `ConsumerRecord`) that are there, waiting up to `timeout_s` for one.
+
+        While no broker answers there are none; it goes on where it was once one does.
+
+        Raises:
+            TopicError: The broker refuses.
+        """
+        with self._asking():
+            batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
         return [record for records in batches.values() for record in records]
 
     def read_to_end(self, timeout_s: float = 60.0) -> Iterator[Any]:
-        """Yield every record from here to where the topic ends at this moment.
+        """Yield every record from here to where the topic ends at this moment; what comes later is read later.
 
         Raises:
             BrokerUnavailableError: The end was not reached in `timeout_s` without a single new record.
+            TopicError: The broker refuses.
         """
-        ends: dict[TopicPartition, int] = self._consumer.end_offsets(self._partitions)
-        deadline = time.monotonic() + timeout_s
-        while any(self._consumer.position(partition) < ends[partition] for partition in self._partitions):
-            records = self.poll(0.5)
+        deadline_s = time.monotonic() + timeout_s
+        ends = self._end_offsets(min(timeout_s, _ANSWER_TIMEOUT_S))
+        while not all(self._has_passed(partition, ends[partition.partition]) for partition in self._partitions):
+            records = self.poll(min(0.5, timeout_s))
             if records:
-                deadline = time.monotonic() + timeout_s
-            elif time.monotonic() > deadline:
+                deadline_s = time.monotonic() + timeout_s
+            elif time.monotonic() > deadline_s:
                 raise BrokerUnavailableError.at(self._cluster.bootstrap_servers)
             for record in records:
-                if record.offset < ends[TopicPartition(record.topic, record.partition)]:
+                if record.offset < ends[record.partition]:
                     yield record
+        for partition in self._partitions:  # where one was read further while another had to catch up
+            if self._has_passed(partition, ends[partition.partition] + 1):
+                self.seek(partition.partition, ends[partition.partition])
+
+    def _has_passed(self, partition: TopicPartition, end: int) -> bool:
+        """Tell whether a partition is read up to `end`; the position counts, since markers are never returned."""
+        with self._asking():
+            position = self._consumer.position(partition, timeout_ms=500)
+        return position is not None and position >= end
 
     def start_offsets(self) -> dict[int, int]:
-        """Return the offset of the oldest record left in each partition."""
-        return {tp.partition: offset for tp, offset in self._consumer.beginning_offsets(self._partitions).items()}
+        """Return the offset of the oldest record left in each partition; raises as `read_to_end` does."""
+        with self._asking():
+            offsets = self._consumer.beginning_offsets(self._partitions, timeout_ms=int(_ANSWER_TIMEOUT_S * 1000))
+        return {tp.partition: offset for tp, offset in offsets.items()}
 
     def end_offsets(self) -> dict[int, int]:
-        """Return the offset after the newest committed record of each partition."""
-        return {tp.partition: offset for tp, offset in self._consumer.end_offsets(self._partitions).items()}
+        """Return the offset after the newest committed record of each partition; raises as `read_to_end` does."""
+        return self._end_offsets(_ANSWER_TIMEOUT_S)
+
+    def _end_offsets(self, timeout_s: float) -> dict[int, int]:
+        with self._asking():
+            offsets = self._consumer.end_offsets(self._partitions, timeout_ms=int(timeout_s * 1000))
+        return {tp.partition: offset for tp, offset in offsets.items()}
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Give kafka-python's errors our names."""
+        try:
+            yield
+        except (kafka.errors.KafkaTimeoutError, kafka.errors.KafkaConnectionError) as exc:
+            raise BrokerUnavailableError.at(self._cluster.bootstrap_servers) from exc
+        except kafka.errors.KafkaError as exc:
+            raise TopicError(f"cannot read topic {self._topic} at {self._cluster.bootstrap_servers}: {exc}") from exc
 
     def seek(self, partition: int, offset: int) -> None:
         """Continue with `offset` in `partition`."""

@@ -129,5 +129,6 @@ def read_status(value: bytes) -> Status:
     """
     try:
         return _decoder.decode(value)
-    except msgspec.MsgspecError as exc:
+    # msgspec lets text that is no UTF-8, and objects nested too deeply, out as Python's own errors.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise MessageError(f"not a status of streamer: {exc}") from exc

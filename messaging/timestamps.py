@@ -1,7 +1,12 @@
 """Times on the wire: RFC 3339 in UTC with microseconds; in the program: integer µs since 1970."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def now_us() -> int:
@@ -10,10 +15,18 @@ def now_us() -> int:
 
 
 def format_us(time_us: int) -> str:
-    """Write `time_us` (µs since 1970, UTC) as RFC 3339, for example `2026-11-21T08:00:00.123456Z`."""
-    seconds, microseconds = divmod(time_us, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds:06d}Z"
+    """Write `time_us` (µs since 1970, UTC) as RFC 3339, for example `2026-11-21T08:00:00.123456Z`.
+
+    Raises:
+        OverflowError: It is not within the years 1 to 9999; see `is_writable`.
+    """
+    moment = _EPOCH + timedelta(microseconds=time_us)
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def is_writable(time_us: int) -> bool:
+    """Tell whether `format_us` can write `time_us`: RFC 3339 has four digits for the year."""
+    return _FIRST_US <= time_us <= _LAST_US
 
 
 def parse_us(text: str) -> int:
@@ -22,8 +35,10 @@ def parse_us(text: str) -> int:
     Raises:
         ValueError: It is not such a time, or has no time zone.
     """
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows `t` and `z`, Python does not
     if moment.tzinfo is None:
         raise ValueError("a time without a time zone")
-    # A float holds µs since 1970 exactly until the year 2255.
-    return round(moment.timestamp() * 1_000_000)
+    time_us = (moment - _EPOCH) // _MICROSECOND
+    if not is_writable(time_us):
+        raise ValueError("a time that is beyond the years 1 to 9999 in UTC")
+    return time_us

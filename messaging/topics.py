@@ -18,6 +18,8 @@ _MIB = 1024 * 1024
 #: Java's Long.MAX_VALUE: a camera whose clock is ahead is not refused (the default allows one hour).
 _NO_LIMIT_MS = "9223372036854775807"
 _SEGMENTS_PER_RETENTION = 6
+#: Kafka's own default, and near the largest that it takes.
+_MAX_SEGMENT_BYTES = 1024 * _MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class TopicPlan:
         shared = {
             "message.timestamp.type": "CreateTime",
             "message.timestamp.after.max.ms": _NO_LIMIT_MS,
-            "max.message.bytes": str(MAX_MESSAGE_BYTES + 64 * 1024),
+            "max.message.bytes": str(MAX_MESSAGE_BYTES),
         }
         days = _retention(self.results_retention, self.results_retention_bytes)
         return {
@@ -77,18 +79,18 @@ class TopicPlan:
 
 
 def _retention(time: timedelta, size_bytes: int) -> dict[str, str]:
-    milliseconds = int(time.total_seconds() * 1000)
+    milliseconds = time // timedelta(milliseconds=1)
     return {
         "cleanup.policy": "delete",
         "retention.ms": str(milliseconds),
         "retention.bytes": str(size_bytes),
         "segment.ms": str(max(milliseconds // _SEGMENTS_PER_RETENTION, 1000)),
-        "segment.bytes": str(max(size_bytes // _SEGMENTS_PER_RETENTION, 16 * _MIB)),
+        "segment.bytes": str(min(max(size_bytes // _SEGMENTS_PER_RETENTION, 16 * _MIB), _MAX_SEGMENT_BYTES)),
     }
 
 
 def create_topics(kafka_cluster: Kafka, plan: TopicPlan) -> list[str]:
-    """Create those of the topics that are missing, and return their names.
+    """Create those of the topics that are missing, and return the names of those that this call created.
 
     Raises:
         BrokerUnavailableError: No broker answers.
@@ -120,17 +122,19 @@ def _create_missing(admin: Any, plan: TopicPlan) -> list[str]:
     if not missing:
         return []
     response = admin.create_topics(missing, raise_errors=False)
+    created = []
     for topic in response["topics"]:
         error = kafka.errors.for_code(topic["error_code"])
-        # Somebody else was faster: as good.
-        if error not in (kafka.errors.NoError, kafka.errors.TopicAlreadyExistsError):
+        if error is kafka.errors.NoError:
+            created.append(topic["name"])
+        elif error is not kafka.errors.TopicAlreadyExistsError:  # somebody else was faster: as good
             why = topic.get("error_message") or error.__name__
             raise TopicError(
                 f"topic {topic['name']} is missing and cannot be created ({why}): "
                 "run `streamer topics create` as a user that may"
             )
     admin.wait_for_topics(list(missing))
-    return list(missing)
+    return [name for name in missing if name in created]
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,15 @@ def span_context(traceparent: str, tracestate: str | None = None) -> SpanContext
         span_id=int(traceparent[36:52], 16),
         is_remote=True,
         trace_flags=TraceFlags(int(traceparent[53:55], 16) & TraceFlags.SAMPLED),
-        trace_state=TraceState.from_header([tracestate[:_MAX_TRACESTATE_CHARS]]) if tracestate else None,
+        trace_state=TraceState.from_header([_whole_members(tracestate)]) if tracestate else None,
     )
+
+
+def _whole_members(tracestate: str) -> str:
+    """Return what the standard promises to carry, 512 characters; a member that does not fit goes as a whole."""
+    if len(tracestate) <= _MAX_TRACESTATE_CHARS:
+        return tracestate
+    return tracestate[: _MAX_TRACESTATE_CHARS + 1].rpartition(",")[0]
 
 
 def traceparent_of(span: Span) -> str | None:

@@ -3,6 +3,7 @@
 The command is `streamer`; `streamer.compose` shows how the parts go together.
 """
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,4 +29,16 @@ def _check_names() -> None:
             )
 
 
-_check_names()
+def _is_command() -> bool:
+    """Tell whether this is `streamer` or `python -m streamer`, and not a program that imports it."""
+    program = sys.argv[0] if sys.argv else ""
+    return program == "-m" or Path(program).name in ("streamer", "streamer.exe")
+
+
+try:
+    _check_names()
+except ImportError as clash:
+    if not _is_command() or "--debug" in sys.argv:
+        raise
+    print(f"streamer: {clash}", file=sys.stderr)  # noqa: T201 - the command says it in one line
+    sys.exit(2)

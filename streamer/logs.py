@@ -3,16 +3,36 @@
 import logging
 import sys
 
+from streamer.terminal import harmless
+
 _OURS = ("streamer", "producers", "consumers", "engine", "messaging", "config")
 
 
-def set_up_logs(*, is_debug: bool) -> None:
-    """Send warnings of everybody and information of ours to standard error; `--debug` adds our details.
+_MAX_LINE_CHARS = 2000
 
-    kafka-python stays at WARNING: at DEBUG it logs passwords and the bytes of frames.
+
+class _OneLine(logging.Formatter):
+    """Time, level and message in one line, whatever a message quotes; a traceback only where it was asked for."""
+
+    def __init__(self, *, has_tracebacks: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+        self._has_tracebacks = has_tracebacks
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return harmless(" ".join(super().formatMessage(record).split()), _MAX_LINE_CHARS)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if self._has_tracebacks else text.partition("\n")[0]
+
+
+def set_up_logs(*, is_debug: bool) -> None:
+    """Send warnings of everybody and information of ours to standard error; `--debug` adds details and tracebacks.
+
+    kafka-python never says more than warnings: at DEBUG it logs passwords and the bytes of frames.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_OneLine(has_tracebacks=is_debug))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

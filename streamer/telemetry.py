@@ -5,7 +5,10 @@ and `otlp` where only an endpoint is given. With neither an exporter nor an endp
 is not even imported.
 """
 
+import logging
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link, SpanKind, TraceState
     from opentelemetry.util.types import Attributes
 
+log = logging.getLogger(__name__)
+
+_SHUTDOWN_TIMEOUT_S = 5.0
 _EXPORTERS = ("otlp", "console", "none")
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -38,25 +44,33 @@ class Role(StrEnum):
 
 
 def _exporter(signal: str) -> str:
-    """Return the exporter that the environment names for `TRACES` or `METRICS`."""
-    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    """Return the exporter that the environment names for `TRACES` or `METRICS`; an empty variable names nothing."""
+    if _variable("OTEL_SDK_DISABLED").lower() == "true":
         return "none"
     variable = f"OTEL_{signal}_EXPORTER"
-    named = os.environ.get(variable, "").strip()
+    named = _variable(variable)
     if not named:
-        has_endpoint = _ENDPOINT in os.environ or f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" in os.environ
-        return "otlp" if has_endpoint else "none"
+        has_endpoint = _variable(_ENDPOINT) or _variable(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+        named = "otlp" if has_endpoint else "none"
     if named not in _EXPORTERS:
         raise TelemetryError(f"{variable}={named}: there are {', '.join(_EXPORTERS)}")
-    protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    if named == "otlp" and protocol not in (None, "", "http/protobuf"):
-        raise TelemetryError(f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol}: only http/protobuf is here")
+    if named == "otlp":
+        for variable in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+            protocol = _variable(variable)
+            if protocol and protocol != "http/protobuf":
+                raise TelemetryError(f"{variable}={protocol}: only http/protobuf is here")
+            if protocol:
+                break
     return named
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name, "").strip()
 
 
 @contextmanager
 def telemetry(role: Role, attributes: Mapping[str, str]) -> Iterator[None]:
-    """Set up what the environment asks for, and export what is left at the end.
+    """Set up what the environment asks for, and export what is left at the end, for a few seconds at the most.
 
     Args:
         role: What this process is.
@@ -66,21 +80,42 @@ def telemetry(role: Role, attributes: Mapping[str, str]) -> Iterator[None]:
         TelemetryError: A variable asks for something that is not here.
     """
     traces, metrics = _exporter("TRACES"), _exporter("METRICS")
-    closers: list[Any] = []
-    if traces != "none" or metrics != "none":
-        from opentelemetry.sdk.resources import Resource
-
-        name = os.environ.get("OTEL_SERVICE_NAME") or role.value
-        resource = Resource.create({"service.name": name, **attributes})
-        if traces != "none":
-            closers.append(_set_up_traces(resource, _span_exporter(traces)))
-        if metrics != "none":
-            closers.append(_set_up_metrics(resource, _metric_reader(metrics)))
+    providers: list[Any] = []
     try:
+        if traces != "none" or metrics != "none":
+            resource = _resource(role, attributes)
+            try:
+                if traces != "none":
+                    providers.append(_set_up_traces(resource, _span_exporter(traces)))
+                if metrics != "none":
+                    providers.append(_set_up_metrics(resource, _metric_reader(metrics)))
+            except ValueError as exc:
+                raise TelemetryError(f"an OTEL_* variable has a bad value: {exc}") from exc
         yield
     finally:
-        for provider in closers:
-            provider.shutdown()
+        _shut_down(providers)
+
+
+def _resource(role: Role, attributes: Mapping[str, str]) -> "Resource":
+    """Describe the process; what the user's `OTEL_*` variables call it counts for more."""
+    from opentelemetry.sdk.resources import Resource
+
+    resource = Resource.create(dict(attributes))
+    if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
+        return resource.merge(Resource({"service.name": role.value}))
+    return resource
+
+
+def _shut_down(providers: Sequence[Any]) -> None:
+    """Export what is left. Where nobody takes it the SDK would try for a quarter of a minute; nobody waits so long."""
+    threads = [threading.Thread(target=provider.shutdown, daemon=True) for provider in providers]
+    for thread in threads:
+        thread.start()
+    deadline_s = time.monotonic() + _SHUTDOWN_TIMEOUT_S
+    for thread in threads:
+        thread.join(max(deadline_s - time.monotonic(), 0.0))
+    if any(thread.is_alive() for thread in threads):
+        log.warning("the last spans or metrics were not taken within %.0f s and are lost", _SHUTDOWN_TIMEOUT_S)
 
 
 def _span_exporter(kind: str) -> "SpanExporter":
@@ -113,7 +148,9 @@ def _set_up_traces(resource: "Resource", exporter: "SpanExporter") -> Any:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.sampling import _get_from_env_or_default
 
-    provider = TracerProvider(resource=resource, sampler=link_sampler(_get_from_env_or_default()))
+    provider = TracerProvider(
+        resource=resource, sampler=link_sampler(_get_from_env_or_default()), shutdown_on_exit=False
+    )
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider
@@ -123,7 +160,7 @@ def _set_up_metrics(resource: "Resource", reader: "MetricReader") -> Any:
     from opentelemetry import metrics
     from opentelemetry.sdk.metrics import MeterProvider
 
-    provider = MeterProvider([reader], resource=resource)
+    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     return provider
 

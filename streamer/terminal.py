@@ -5,31 +5,46 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_MAX_CELL_CHARS = 1000
+_WIDTH_OF_A_FILE = 10_000
+
 
 def harmless(text: str, max_chars: int = 120) -> str:
     """Return text from outside (a camera's name, a label) with control characters made visible, and cut.
 
-    A name could otherwise move the cursor, recolour the screen or forge a line.
+    A name could otherwise move the cursor, recolour the screen, turn the direction of writing or forge a line.
     """
     shown = "".join(
-        character if not unicodedata.category(character).startswith("C") else f"\\x{ord(character):02x}"
-        for character in text[:max_chars]
+        f"\\x{ord(character):02x}" if _is_control(character) else character for character in text[:max_chars]
     )
     return shown + "…" if len(text) > max_chars else shown
 
 
+def _is_control(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category.startswith("C") or category in ("Zl", "Zp")  # the last two end lines
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; the cells are shown as they are, never read as markup."""
+    """Print a table; the cells are shown as they are, never read as markup, and nothing is left out.
+
+    A terminal's width folds long cells; in a file or a pipe a row stays one line, so that `grep` finds it whole.
+    """
+    import sys
+
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title=Text(title) if title else None, title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right")
+        table.add_column(Text(column), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(harmless(str(cell))) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(harmless(str(cell), _MAX_CELL_CHARS)) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    with console.capture() as capture:  # rich would end the program where the reader of a pipe left
+        console.print(table)
+    print(capture.get(), end="")  # noqa: T201
 
 
 def print_json(value: Any) -> None:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from config.load import Loaded, flag_name, nearest, setting_name
 from config.types import format_duration
+from producers.sources.address import redact
 
 _SETTING = "setting:"
 
@@ -99,7 +100,8 @@ def parse(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], Namespace]:
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         known = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001 - no public list
-        word = unknown[0].split("=")[0]
+        # A misplaced argument may be a camera's address with its password.
+        word = redact(unknown[0].partition("=")[0])
         kind = "flag" if word.startswith("-") else "argument"
         raise UsageError(
             f"{parser.prog}: unknown {kind} {word}{nearest(word, known)} (`{parser.prog} --help` lists all)"

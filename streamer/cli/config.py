@@ -2,25 +2,22 @@
 
 import json
 from argparse import ArgumentParser
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ByteSize, SecretStr
 from pydantic_core import to_jsonable_python
 
 from config.load import known_settings, value_of, variable_name
-from config.settings import Settings
+from config.schema import settings_schema
 from config.types import format_duration
+from producers.sources.address import redact
 from streamer.cli.command import Call, Command
 from streamer.terminal import print_json, print_table
 
 
-def _shown(value: Any, path: str, extra: dict[str, Any]) -> Any:
+def _shown(value: Any, extra: dict[str, Any]) -> Any:
     """Return a value as it may be printed: secrets masked, URLs without credentials."""
-    from datetime import timedelta
-
-    from producers.sources.address import redact
-
-    del path
     if isinstance(value, SecretStr):
         return "***"
     if isinstance(value, str) and extra.get("holds_credentials"):
@@ -36,7 +33,7 @@ def _show(call: Call) -> int:
     values = {}
     for path, info in known_settings():
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        values[path] = _shown(value_of(call.loaded.settings, path), path, extra)
+        values[path] = _shown(value_of(call.loaded.settings, path), extra)
     if call.arguments.json:
         print_json(
             {
@@ -55,7 +52,7 @@ def _show(call: Call) -> int:
 
 def _schema(call: Call) -> int:
     del call
-    print(json.dumps(Settings.model_json_schema(), indent=2))
+    print(json.dumps(settings_schema(), indent=2))
     return 0
 
 

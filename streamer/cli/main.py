@@ -1,6 +1,7 @@
 """The entry point: finds the command, reads its settings, runs it, and turns errors into one line and an exit code."""
 
 import os
+import select
 import sys
 import traceback
 from importlib import import_module
@@ -19,11 +20,12 @@ COMMANDS = {
     "consume": "classify frames with one device, and publish the results",
     "results": "follow the classifications: table, JSON lines or CSV",
     "audit": "check that every frame has exactly one outcome",
-    "doctor": "check broker, model, device and clock, and say how to mend them",
+    "doctor": "check broker, topics, model, device and clocks, and say how to mend them",
     "config": "show the settings and where each came from, or their schema",
 }
 
 _INTERRUPTED = 130
+_MAX_LINE_CHARS = 2000
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,21 +33,44 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     is_debug = "--debug" in argv
     try:
-        return _run(argv)
+        code = _run(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a reader that left is no error
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has left; say nothing, and keep Python from saying it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as exc:  # noqa: BLE001 - the last resort: one line, never a traceback unasked
+        if isinstance(exc, BrokenPipeError) and _has_reader_left():
+            return 0
         if is_debug:
             traceback.print_exc()
-        code = getattr(exc, "exit_code", None)
-        hint = "" if isinstance(code, int) or is_debug else " (an error of streamer's own; --debug shows where)"
-        message = " ".join(str(exc).split()) or type(exc).__name__
-        print(f"streamer: {message}{hint}", file=sys.stderr)
-        return code if isinstance(code, int) else 1
+        known = getattr(exc, "exit_code", None)
+        hint = "" if isinstance(known, int) or is_debug else " (an error of streamer's own; --debug shows where)"
+        _complain(f"streamer: {' '.join(str(exc).split()) or type(exc).__name__}{hint}")
+        return known if isinstance(known, int) else 1
+    return code
+
+
+def _has_reader_left() -> bool:
+    """Tell whether the pipe that broke is our output, as in `streamer config schema | head`, and not a connection."""
+    try:
+        output = sys.stdout.fileno()
+    except (AttributeError, OSError):  # it is closed, or no file at all
+        return False
+    poll = select.poll()
+    poll.register(output, 0)
+    has_left = any(event & select.POLLERR for _, event in poll.poll(0))
+    if has_left:  # keep Python from saying it at exit
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, output)
+        os.close(null)
+    return has_left
+
+
+def _complain(line: str) -> None:
+    """Print one line on standard error; it may quote what came from outside."""
+    from streamer.terminal import harmless
+
+    print(harmless(line, _MAX_LINE_CHARS), file=sys.stderr)
 
 
 def _run(argv: list[str]) -> int:
@@ -64,7 +89,7 @@ def _run(argv: list[str]) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else "`streamer --help` lists them"
         kind = "flag" if name.startswith("-") else "command"
-        print(f"streamer: unknown {kind} {name}: {hint}", file=sys.stderr)
+        _complain(f"streamer: unknown {kind} {_shown(name)}: {hint}")
         return 2
     command: Command = import_module(f"streamer.cli.{name}").COMMAND
     program = f"streamer {name}"
@@ -73,7 +98,7 @@ def _run(argv: list[str]) -> int:
             print(_group_overview(program, command))
             return 0 if rest else 2
         if rest[0] not in command.subcommands:
-            print(f"{program}: unknown command {rest[0]}: there are {', '.join(command.subcommands)}", file=sys.stderr)
+            _complain(f"{program}: unknown command {_shown(rest[0])}: there are {', '.join(command.subcommands)}")
             return 2
         program, command, rest = f"{program} {rest[0]}", command.subcommands[rest[0]], rest[1:]
     return _call(program, command, rest)
@@ -84,11 +109,21 @@ def _call(program: str, command: "Command", argv: list[str]) -> int:
     from streamer.cli.command import Call, make_parser, parse
     from streamer.logs import set_up_logs
 
-    flags, arguments = parse(make_parser(program, command), argv)
+    try:
+        flags, arguments = parse(make_parser(program, command), argv)
+    except SystemExit as exc:  # argparse's, after --help
+        return exc.code if isinstance(exc.code, int) else 0
     if command.run is None:
         raise ValueError(f"{program} has nothing to run")
     set_up_logs(is_debug=arguments.debug)
     return command.run(Call(load(flags, file=arguments.config), arguments))
+
+
+def _shown(word: str) -> str:
+    """Return a word of the command line without the password that a misplaced address may hold."""
+    from producers.sources.address import redact
+
+    return redact(word.partition("=")[0])
 
 
 def _overview() -> str:
