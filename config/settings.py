@@ -34,12 +34,9 @@ class Group(BaseModel):
     )
 
 
-class KafkaSettings(Group):
-    """Where Kafka is, and what the topics are called."""
+class TopicNameSettings(Group):
+    """What the topics are called."""
 
-    bootstrap_servers: str = Field(
-        "127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, commas between"
-    )
     frames_topic: TopicName = Field("streamer.frames", description="topic that cameras publish frames to")
     results_topic: TopicName = Field("streamer.results", description="topic of the classifications")
     dead_letter_topic: TopicName = Field(
@@ -54,6 +51,14 @@ class KafkaSettings(Group):
         if len(set(names)) < len(names):
             raise ValueError("frames, results, dead letters and status need four different topics")
         return self
+
+
+class KafkaSettings(TopicNameSettings):
+    """Where Kafka is, and what the topics are called."""
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, commas between"
+    )
 
 
 class TopicSettings(Group):

@@ -176,7 +176,7 @@ class OutcomePublisher:
         else:
             outcome = self._answer(outgoing)
         traceparent = self._telemetry.sent(frame, self._topics.results)
-        return write_outcome(outcome, frame.frame_id, self._source, now_us(), traceparent)
+        return write_outcome(outcome, frame.frame_id, self._source, now_us(), traceparent, frame.tracestate)
 
     def _answer(self, outgoing: Outgoing) -> Classified | Timed:
         batch, polled, frame, row = outgoing.batch, outgoing.polled, outgoing.frame, outgoing.row

@@ -24,6 +24,7 @@ from messaging.timestamps import parse_us
 log = logging.getLogger(__name__)
 
 _CHECK_INTERVAL_S = 0.01
+_START_TIMEOUT_MS = 10_000
 
 
 class Holder:
@@ -140,20 +141,19 @@ class FrameSubscription:
 
     def _commit_start(self, timestamp_ms: int) -> None:
         """Commit the offsets of a time for those partitions that the group has no commit of."""
-        with closing(self._cluster.consumer()) as consumer, closing(self._cluster.admin()) as admin:
+        with closing(self._cluster.consumer(group=self.group)) as consumer:
             try:
-                partitions = [
-                    TopicPartition(self.topic, number) for number in consumer.partitions_for_topic(self.topic)
-                ]
-                done = admin.list_group_offsets({self.group: partitions}).get(self.group, {})
-                new = [tp for tp in partitions if tp not in done or done[tp].offset < 0]
-                found = consumer.offsets_for_times(dict.fromkeys(new, timestamp_ms))
-                ends = consumer.end_offsets(new)
-                starts = {tp: found[tp].offset if found.get(tp) else ends[tp] for tp in new}
+                numbers = consumer.partitions_for_topic(self.topic)
+                partitions = [TopicPartition(self.topic, number) for number in sorted(numbers)]
+                consumer.assign(partitions)
+                new = [tp for tp in partitions if consumer.committed(tp, timeout_ms=_START_TIMEOUT_MS) is None]
+                found = consumer.offsets_for_times(dict.fromkeys(new, timestamp_ms), timeout_ms=_START_TIMEOUT_MS)
+                ends = consumer.end_offsets(new, timeout_ms=_START_TIMEOUT_MS)
+                starts = {tp.partition: found[tp].offset if found.get(tp) else ends[tp] for tp in new}
                 if starts:
-                    admin.alter_group_offsets(
-                        self.group, {tp: OffsetAndMetadata(offset, "", -1) for tp, offset in starts.items()}
-                    )
+                    consumer.commit(_commit_offsets(self.topic, starts), timeout_ms=_START_TIMEOUT_MS)
+            except (kafka.errors.UnknownMemberIdError, kafka.errors.CommitFailedError):
+                log.warning("group %s has members already: it goes on where it is, not at --from", self.group)
             except kafka.errors.KafkaError as exc:
                 raise SubscriptionError(
                     f"group {self.group} cannot begin {self.topic} at {self._options.start}: {exc}"

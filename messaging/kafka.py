@@ -13,10 +13,13 @@ from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import murmur2
 
 from messaging.errors import BrokerAddressError, BrokerUnavailableError, MessagingError
+from messaging.header_names import tolerate_header_names
 from messaging.selector import QuickSelector
 
 #: The largest record, on the clients and (by `topics create`) on the topics.
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+#: The largest picture that fits into a message beside its headers.
+MAX_FRAME_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 
 #: A broker that does not answer at the start is an error within this time. Source: measured, a healthy local
 #: broker answers within 0.3 s, and the whole command has to end within 10 s.
@@ -100,6 +103,7 @@ class Kafka:
         Raises:
             BrokerUnavailableError: No broker answers.
         """
+        tolerate_header_names()
         settings: dict[str, Any] = {
             "group_id": group,
             "metrics_enabled": False,

@@ -127,7 +127,9 @@ def camera_source(camera: str) -> bytes:
     return f"/cameras/{camera}".encode()
 
 
-def write_outcome(outcome: Outcome, frame_id: str, source: bytes, made_at_us: int, traceparent: str) -> Message:
+def write_outcome(
+    outcome: Outcome, frame_id: str, source: bytes, made_at_us: int, traceparent: str, tracestate: str | None = None
+) -> Message:
     """Turn an outcome into a record for the results topic, keyed by camera.
 
     Args:
@@ -136,6 +138,7 @@ def write_outcome(outcome: Outcome, frame_id: str, source: bytes, made_at_us: in
         source: `group_source` or `camera_source`.
         made_at_us: When the outcome was made, µs since 1970.
         traceparent: Carries the frame's trace id.
+        tracestate: The vendor part of it.
     """
     camera = outcome.camera.encode()
     headers = [
@@ -148,6 +151,8 @@ def write_outcome(outcome: Outcome, frame_id: str, source: bytes, made_at_us: in
         ("content-type", JSON_CONTENT_TYPE),
         ("traceparent", traceparent.encode()),
     ]
+    if tracestate:
+        headers.append(("tracestate", tracestate.encode()))
     return Message(camera, _encoder.encode(outcome), headers)
 
 

