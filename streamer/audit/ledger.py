@@ -33,7 +33,7 @@ class _Group:
 class Ledger:
     """Collects facts in an order that makes a live system's audit sound.
 
-    First what the groups had committed and the cameras' statuses (the constructor), then outcomes, then frames, then
+    First what the groups had committed, then the statuses (both for the constructor), then outcomes, then frames, then
     the outcomes that came meanwhile: so a frame below a commit has its outcome among those that are read.
     Memory grows with gaps and repetitions, not with frames.
     """

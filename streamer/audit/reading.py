@@ -1,6 +1,6 @@
 """Reading an audit's facts from Kafka."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -70,17 +70,21 @@ class _Audit:
         self._unreadable = 0
         self._done = 0
         self._total = 0
+        self._following: dict[TopicReader, dict[int, int]] = {}
 
     def run(self, groups: Collection[str] | None, camera: str | None) -> AuditReport:
         topics = self._topics
-        sessions, duties = self._statuses()
         with ExitStack() as stack:
             frames, dead_letters, results = (
                 stack.enter_context(TopicReader(self._cluster, topic, from_beginning=True))
                 for topic in (topics.frames, topics.dead_letters, topics.results)
             )
             starts = frames.start_offsets()
-            facts = self._groups(duties, set(groups or ()), sorted(starts))
+            commits = self._commits(set(groups or ()), sorted(starts))
+            sessions, duties = self._statuses()
+            facts = {
+                group: GroupFact(commits.get(group, {}), duties.get(group, {})) for group in commits.keys() | duties
+            }
             for reader in (frames, dead_letters, results):
                 self._total += sum(reader.end_offsets().values()) - sum(reader.start_offsets().values())
             ledger = Ledger(sessions, facts, starts, frames_topic=topics.frames, camera=camera)
@@ -122,20 +126,15 @@ class _Audit:
         ]
         return sessions, first_offsets
 
-    def _groups(
-        self, first_offsets: Mapping[str, Mapping[int, int]], wanted: set[str], partitions: list[int]
-    ) -> dict[str, GroupFact]:
+    def _commits(self, wanted: set[str], partitions: list[int]) -> dict[str, dict[int, int]]:
         """Return what every group in the cluster has committed of the frames topic: which are ours shows later."""
         topic_partitions = [TopicPartition(self._topics.frames, partition) for partition in partitions]
         with closing(self._cluster.admin()) as admin:
             listed = {group["group_id"] for group in admin.list_groups() if group["protocol_type"] in ("consumer", "")}
-            names = sorted(listed | wanted | set(first_offsets))
+            names = sorted(listed | wanted)
             offsets = admin.list_group_offsets(dict.fromkeys(names, topic_partitions)) if names else {}
         return {
-            name: GroupFact(
-                {tp.partition: entry.offset for tp, entry in offsets.get(name, {}).items() if entry.offset >= 0},
-                first_offsets.get(name, {}),
-            )
+            name: {tp.partition: entry.offset for tp, entry in offsets.get(name, {}).items() if entry.offset >= 0}
             for name in names
         }
 
@@ -156,7 +155,12 @@ class _Audit:
             ledger.outcome(fact)
 
     def _read(self, reader: TopicReader) -> Iterator[Any]:
+        """Yield what was not yielded before; a reader drops what it fetched beyond the end that it aims at."""
+        following = self._following.setdefault(reader, reader.start_offsets())
+        for partition, offset in following.items():
+            reader.seek(partition, offset)
         for record in reader.read_to_end():
+            following[record.partition] = record.offset + 1
             self._done += 1
             self._on_progress(self._done, max(self._total, self._done))
             yield record

@@ -3,6 +3,7 @@
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -84,41 +85,40 @@ def _print_group(group: GroupReport) -> None:
     tallies: list[tuple[str, Tally]] = [(row.camera, row) for row in group.cameras]
     if len(tallies) > 1:
         tallies.append(("all", group))
-    rows = [[name, *(_cell(tally, column) for column in columns[1:])] for name, tally in tallies]
+    rows = [[name, *(getattr(tally, _field(column)) for column in columns[1:])] for name, tally in tallies]
     print_table(f"group {harmless(group.group)}", columns, rows)
-    print(_verdict(group))
-
-
-def _cell(tally: Tally, column: str) -> str:
-    """Return a cell; where there are reasons it is broken down by them."""
-    if column == "captured":
-        return str(tally.published)
-    reasons = {"skipped": tally.skipped_reasons, "dead-lettered": tally.dead_letter_reasons}.get(column)
-    parts = "".join(f", {frames} {harmless(reason, 40)}" for reason, frames in sorted((reasons or {}).items()))
-    return f"{getattr(tally, _field(column))}{' (' + parts[2:] + ')' if parts else ''}"
+    for line in _lines(group):
+        print(line)
 
 
 def _field(column: str) -> str:
-    return {"dead-lettered": "dead_lettered"}.get(column, column.replace(" ", "_"))
+    """Return the field of a tally that a column shows."""
+    return {"captured": "published"}.get(column, column.replace(" ", "_").replace("-", "_"))
 
 
-def _verdict(group: GroupReport) -> str:
-    """Say in one line how it stands."""
+def _lines(group: GroupReport) -> Iterator[str]:
+    """Say how it stands, the verdict first."""
     if group.missing:
-        verdict = f"MISSING: {group.missing} frames have no outcome: {_names(group.missing_ids, group.missing)}"
+        yield f"MISSING: {_frames(group.missing)} without an outcome: {_names(group.missing_ids, group.missing)}"
     else:
-        verdict = "ok: no outcome is missing"
+        yield "ok: no outcome is missing"
+    for title, reasons in (("skipped", group.skipped_reasons), ("dead-lettered", group.dead_letter_reasons)):
+        if reasons:
+            yield f"{title}: " + ", ".join(f"{count} {harmless(name, 40)}" for name, count in sorted(reasons.items()))
     if group.duplicates:
-        verdict += f"; {group.duplicates} outcomes too many: {_names(group.duplicate_ids, group.duplicates)}"
+        yield f"duplicates: {group.duplicates}, such as {_names(group.duplicate_ids, 0)}"
     if group.in_flight:
-        verdict += f"; {group.in_flight} still in flight"
+        yield f"in flight: {_frames(group.in_flight)} that the group has yet to commit"
     if group.unsent:
-        verdict += f"; {group.unsent} never sent by cameras that have not ended: {_names(group.unsent_ranges, 0)}"
+        yield f"unsent: {_names(group.unsent_ranges, 0)}, by cameras that have not said that they ended"
     if group.not_checkable:
-        verdict += f"; {group.not_checkable} not checkable, retention has removed them"
+        yield f"not checkable: {_frames(group.not_checkable)} that retention has removed"
     if group.accuracy is not None:
-        verdict += f"; {group.accuracy:.2%} of the labels are right"
-    return verdict
+        yield f"accuracy: {group.accuracy:.2%} of the labels are the truth"
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
 
 
 def _names(names: list[str], frames: int) -> str:
