@@ -70,7 +70,6 @@ class _Audit:
         self._unreadable = 0
         self._done = 0
         self._total = 0
-        self._following: dict[TopicReader, dict[int, int]] = {}
 
     def run(self, groups: Collection[str] | None, camera: str | None) -> AuditReport:
         topics = self._topics
@@ -155,12 +154,8 @@ class _Audit:
             ledger.outcome(fact)
 
     def _read(self, reader: TopicReader) -> Iterator[Any]:
-        """Yield what was not yielded before; a reader drops what it fetched beyond the end that it aims at."""
-        following = self._following.setdefault(reader, reader.start_offsets())
-        for partition, offset in following.items():
-            reader.seek(partition, offset)
+        """Yield what was not yielded before."""
         for record in reader.read_to_end():
-            following[record.partition] = record.offset + 1
             self._done += 1
             self._on_progress(self._done, max(self._total, self._done))
             yield record
