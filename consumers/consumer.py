@@ -142,7 +142,7 @@ class Consumer(Holder):
         frames = [read_frame(record) for record in records]
         admitted: list[PolledFrame] = []
         for frame in frames:
-            entry = self._in_flight.admit(frame.partition, frame.offset, len(frame.data))
+            entry = self._in_flight.admit(frame.partition, frame.offset, frame.size_bytes)
             self._status.seen(frame.partition, frame.offset)
             if self._parts.admission.passes_over(frame):
                 self._in_flight.resolve(entry, None)
@@ -210,7 +210,13 @@ class Consumer(Holder):
                 self._parts.outcomes.send(entry)
 
     def _acknowledged(self, entry: Entry[Outgoing], outgoing: Outgoing) -> None:
-        """Note an outcome that the broker has. On the producer's thread."""
+        """Note an outcome that the broker has. On the producer's thread, which swallows what a callback raises."""
+        try:
+            self._note(entry, outgoing)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the consumer has to end with it
+            self._fail(exc)
+
+    def _note(self, entry: Entry[Outgoing], outgoing: Outgoing) -> None:
         latency_us = now_us() - outgoing.frame.captured_at_us
         self.counts.finished(outgoing.kind, outgoing.reason, latency_us / 1000)
         self._parts.telemetry.finished(outgoing.frame, outgoing.kind, outgoing.reason, latency_us / 1e6)

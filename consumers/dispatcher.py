@@ -62,7 +62,7 @@ class Dispatcher:
         """Let frames wait."""
         with self._lock:
             for polled in frames:
-                self._batcher.add(polled, len(polled.frame.data), polled.polled_at_s)
+                self._batcher.add(polled, polled.entry.size_bytes, polled.polled_at_s)
 
     def dispatch(self) -> None:
         """Send batches on their way while there are batches due and places for them."""

@@ -19,7 +19,7 @@ from engine.models.spec import ClassifierSpec
 from messaging.cloudevents import Message
 from messaging.dead_letter import write_dead_letter
 from messaging.frame import Frame
-from messaging.kafka import MAX_MESSAGE_BYTES, Kafka
+from messaging.kafka import MAX_FRAME_BYTES, Kafka
 from messaging.outcome import (
     BatchShape,
     Classified,
@@ -97,7 +97,7 @@ class OutcomePublisher:
             raise ValueError("an entry without an outcome is acknowledged, not sent")
         if outgoing.kind == "dead-lettered":
             topic = self._topics.dead_letters
-            message = self._dead_letter(outgoing, MAX_MESSAGE_BYTES)
+            message = self._dead_letter(outgoing, MAX_FRAME_BYTES)
         else:
             topic = self._topics.results
             message = self._result(outgoing)
@@ -105,7 +105,12 @@ class OutcomePublisher:
 
     def send_aside(self, topic: str, message: Message, delivered: Callable[[], None]) -> None:
         """Publish something that is no frame's outcome: the worker's status."""
-        future = self._producer.send(topic, message.value, message.key, message.headers)
+        try:
+            future = self._producer.send(topic, message.value, message.key, message.headers)
+        except kafka.errors.KafkaError as exc:
+            log.warning("the worker's status was not sent: %s", exc)
+            delivered()
+            return
         future.add_callback(lambda _: delivered())
 
     def close(self, timeout_s: float) -> None:

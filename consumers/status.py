@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 _INTERVAL_S: Final = 1.0
 #: A report that the broker has not acknowledged for so long says that the broker is away.
 _SILENCE_S: Final = 5.0
+#: Anybody may write a status; what claims more partitions than this is not believed.
+_MAX_PARTITIONS: Final = 10_000
 
 
 class StatusReporter:
@@ -60,9 +62,17 @@ class StatusReporter:
                     status = read_status(record.value or b"")
                 except MessageError:
                     continue  # a tombstone, or somebody else's
-                if isinstance(status, WorkerStatus) and status.group == identity.group:
+                if not isinstance(status, WorkerStatus) or status.group != identity.group:
+                    continue
+                if status.frames_topic == self._frames.topic and len(status.first_offsets) <= _MAX_PARTITIONS:
                     for partition, offset in status.first_offsets.items():
-                        self.seen(int(partition), offset)
+                        if (
+                            partition.isascii()
+                            and partition.isdigit()
+                            and int(partition) < _MAX_PARTITIONS
+                            and offset >= 0
+                        ):
+                            self.seen(int(partition), offset)
 
     def seen(self, partition: int, offset: int) -> None:
         """Note an offset of the group's; the lowest of a partition is where its duty begins."""

@@ -20,6 +20,8 @@ Reason = Literal[
 REASONS: tuple[str, ...] = get_args(Reason)
 
 _MAX_ERROR_CHARS = 500
+#: A frame of `MAX_FRAME_BYTES` leaves 64 KiB of a message; our own headers take less than 8.
+_MAX_HEADER_BYTES = 56 * 1024
 _MAX_NUMBER_DIGITS = 18
 
 
@@ -51,7 +53,8 @@ def write_dead_letter(
 ) -> Message:
     """Turn a frame into a record for the dead-letter topic, keyed by camera.
 
-    Bytes over `max_value_bytes` stay behind: `original-*` points at them.
+    Bytes over `max_value_bytes` stay behind, and so do headers that would not fit beside them: `original-*` points
+    at both.
     """
     camera = frame.camera.encode()
     changes = {
@@ -68,10 +71,11 @@ def write_dead_letter(
         "original-partition": str(frame.partition).encode(),
         "original-offset": str(frame.offset).encode(),
     }
-    if not read_headers(frame.headers).get("ce_source"):
+    theirs = frame.headers if frame.size_bytes - len(frame.data) <= _MAX_HEADER_BYTES else ()
+    if not read_headers(theirs).get("ce_source"):
         changes["ce_source"] = b"/cameras/" + camera
     value = frame.data if len(frame.data) <= max_value_bytes else b""
-    return Message(camera, value, replace_headers(frame.headers, changes))
+    return Message(camera, value, replace_headers(theirs, changes))
 
 
 def read_dead_letter(record: Any) -> DeadLetter:

@@ -13,6 +13,12 @@ from messaging.trace_context import is_traceparent, new_traceparent
 
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp")
 _MAX_SEQUENCE_DIGITS = 18
+#: What a header may hold to be believed; it travels on in key, headers and value of the outcome, which have to fit
+#: into a message as well.
+_MAX_CAMERA_CHARS = 200
+_MAX_ID_CHARS = 1000
+_MAX_CHARS = {"ce_subject": _MAX_CAMERA_CHARS, "ce_truth": 200, "content-type": 100}
+_MAX_KEY_BYTES = 200
 
 
 @dataclass(slots=True)
@@ -55,6 +61,11 @@ class Frame:
     offset: int = -1
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
+    @property
+    def size_bytes(self) -> int:
+        """The memory that the frame takes: its picture, and the headers that it came with."""
+        return len(self.data) + sum(len(name) + len(value or b"") for name, value in self.headers)
+
 
 def frame_id(camera: str, session: str, sequence: int) -> str:
     """Return the id of a camera's frame."""
@@ -85,11 +96,15 @@ def write_frame(frame: Frame) -> Message:
 def read_frame(record: Any) -> Frame:
     """Read a record of the frames topic (kafka-python's `ConsumerRecord`); never fails.
 
-    The fall-backs, each for itself, where a header is missing, empty, no UTF-8 or out of range: camera = record
+    The fall-backs, each for itself, where a header is missing, empty, no UTF-8, too long or wrong: camera = record
     key, else `<topic>-<partition>`; capture time = record timestamp, else now; sequence = offset; id =
     `<camera>/<topic>-<partition>/<offset>`; a frame without trace context begins a trace of its own.
     """
-    texts = read_headers(record.headers)
+    texts = {
+        name: text
+        for name, text in read_headers(record.headers).items()
+        if len(text) <= _MAX_CHARS.get(name, _MAX_ID_CHARS)
+    }
     topic: str = record.topic
     partition: int = record.partition
     offset: int = record.offset
@@ -125,7 +140,7 @@ def read_frame(record: Any) -> Frame:
 
 def _text_of_key(key: bytes | None) -> str:
     """Read a key as text, bytes that are no UTF-8 escaped, so that different keys stay different cameras."""
-    return key.decode(errors="backslashreplace") if key else ""
+    return key.decode(errors="backslashreplace") if key and len(key) <= _MAX_KEY_BYTES else ""
 
 
 def _session_of(identity: str, camera: str, sequence: str) -> str | None:

@@ -13,7 +13,7 @@ from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import murmur2
 
 from messaging.errors import BrokerAddressError, BrokerUnavailableError, MessagingError
-from messaging.header_names import tolerate_header_names
+from messaging.record_reading import read_any_record
 from messaging.selector import QuickSelector
 
 #: The largest record, on the clients and (by `topics create`) on the topics.
@@ -103,7 +103,7 @@ class Kafka:
         Raises:
             BrokerUnavailableError: No broker answers.
         """
-        tolerate_header_names()
+        read_any_record()
         settings: dict[str, Any] = {
             "group_id": group,
             "metrics_enabled": False,

@@ -27,6 +27,7 @@ from typing import Any
 from engine.errors import ModelError
 
 _CHANNELS = 3
+_MAX_SIDE_PX = 8192
 _PREPROCESSING_KEYS = {"short_side", "crop", "mean", "std", "layout", "dtype"}
 _KEYS = {"name", "labels", "labels_file", "activation", "preprocessing"}
 
@@ -121,7 +122,10 @@ def _describe(values: Mapping[str, Any], origin: str, folder: Path) -> ModelDesc
     if labels is None and "labels_file" in values:
         if not isinstance(values["labels_file"], str):
             raise ModelError(f"{origin}: labels_file is no text")
-        labels = read_labels(folder / values["labels_file"])
+        file = (folder / values["labels_file"]).resolve()
+        if not file.is_relative_to(folder.resolve()):
+            raise ModelError(f"{origin}: labels_file is not in the model's own folder: {values['labels_file']!r}")
+        labels = read_labels(file)
     if labels is not None and not (isinstance(labels, list | tuple) and labels):
         raise ModelError(f"{origin}: labels is {labels!r}, not a list of texts")
     description = ModelDescription(
@@ -149,6 +153,11 @@ def check(description: ModelDescription, origin: str) -> None:
         raise ModelError(f"{origin}: name is no text")
     if description.labels is not None and not all(isinstance(label, str) for label in description.labels):
         raise ModelError(f"{origin}: labels is no list of texts")
+    for text in (description.name or "", *(description.labels or ())):
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:  # half a surrogate, which no result could carry
+            raise ModelError(f"{origin}: {text!r} is no text that can be written: {exc.reason}") from exc
     for name, value, known in (
         ("layout", description.layout, ("NCHW", "NHWC")),
         ("dtype", description.dtype, ("uint8", "float32", "float16")),
@@ -176,7 +185,7 @@ def _check_colours(numbers: tuple[float, ...] | None, name: str, origin: str) ->
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_SIDE_PX
 
 
 def _pair(value: Any, origin: str) -> tuple[int, int] | None:

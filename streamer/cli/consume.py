@@ -40,7 +40,7 @@ def _run(call: Call) -> int:
     from streamer.compose import classifier_of, consumer_of, group_of, kafka_of, topic_plan
     from streamer.stopping import stop_on_signals
     from streamer.telemetry import Role, telemetry
-    from streamer.terminal import print_json
+    from streamer.terminal import harmless, print_json
 
     settings = call.loaded.settings
     _check(settings)
@@ -51,11 +51,11 @@ def _run(call: Call) -> int:
         try:
             spec = classifier.spec
             for assumption in spec.assumptions:
-                print(f"model {spec.name}: {assumption}", file=sys.stderr)
+                print(f"model {harmless(spec.name)}: {assumption}", file=sys.stderr)
             create_topics(kafka_of(settings), topic_plan(settings))
             print(
-                f"model {spec.name} ({len(spec.labels)} classes) on {settings.backend}; group {group} gets every frame "
-                f"of {settings.frames_topic}; give cards the same --group to share",
+                f"model {harmless(spec.name)} ({len(spec.labels)} classes) on {settings.backend}; "
+                f"group {group} gets every frame of {settings.frames_topic}; give cards the same --group to share",
                 file=sys.stderr,
             )
             consumer = consumer_of(settings, classifier)

@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(exc, BrokenPipeError) and _has_reader_left():
             return 0
         if is_debug:
-            traceback.print_exc()
+            for line in traceback.format_exc().splitlines():
+                _complain(line)
         known = getattr(exc, "exit_code", None)
         hint = "" if isinstance(known, int) or is_debug else " (an error of streamer's own; --debug shows where)"
         _complain(f"streamer: {' '.join(str(exc).split()) or type(exc).__name__}{hint}")

@@ -20,7 +20,7 @@ class CommandProcess:
     def __init__(self, name: str, arguments: Sequence[str]) -> None:
         """Say what to run; `start` starts it."""
         self.name = name
-        self._arguments = [sys.executable, "-m", "streamer", *arguments]
+        self._arguments = [sys.executable, "-P", "-m", "streamer", *arguments]  # -P: no files of the folder
         self._process: subprocess.Popen[str] | None = None
         self._output: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `stop`
         self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `stop`

@@ -1,5 +1,9 @@
 """What a picture's first bytes say, and what is refused by them alone."""
 
+import struct
+import zlib
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -196,3 +200,41 @@ def test_an_animation_is_its_first_picture() -> None:
     for kind in ("PNG", "WEBP"):
         data = encoded(PHOTOGRAPH, kind, save_all=True, append_images=[other])
         assert (read_header(data, LIMITS).width_px, read_header(data, LIMITS).height_px) == (40, 30)
+
+
+def png_with(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    plain = buffer.getvalue()
+    extra = b"".join(
+        len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big") for kind, data in chunks
+    )
+    return plain[:33] + extra + plain[33:]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(b"iCCP", b"p\0\0" + zlib.compress(bytes(1000)))] * 20,
+        [(b"zTXt", b"k\0\0" + zlib.compress(bytes(1000)))] * 20,
+        [(b"tEXt", b"k\0v")] * 1000,
+    ],
+)
+def test_a_png_that_is_mostly_chunks_is_refused_unread(chunks: list[tuple[bytes, bytes]]) -> None:
+    with pytest.raises(ImageError) as caught:
+        read_header(png_with(chunks), ImageLimits())
+    assert caught.value.reason == "unsupported"
+
+
+def test_a_png_with_a_few_chunks_is_read() -> None:
+    header = read_header(png_with([(b"tEXt", b"k\0v")] * 20), ImageLimits())
+    assert (header.width_px, header.height_px) == (8, 8)
+
+
+def test_a_packed_bmp_is_refused_before_it_is_unpacked() -> None:
+    info = struct.pack("<IiiHHIIiiII", 40, 4_000_000, 1, 1, 8, 1, 6, 0, 0, 256, 0)
+    body = bytes(1024) + bytes([1, 0, 0, 0, 0, 1])
+    head = b"BM" + struct.pack("<IHHI", 14 + len(info) + len(body), 0, 0, 14 + len(info) + 1024)
+    with pytest.raises(ImageError) as caught:
+        read_header(head + info + body, ImageLimits())
+    assert caught.value.reason == "unsupported"

@@ -165,3 +165,18 @@ def test_metadata_that_cannot_be_meant_are_refused(tmp_path: Path, key: str, tex
 def test_what_the_user_says_is_checked_too() -> None:
     with pytest.raises(ModelError, match="the settings: mean and std go together"):
         check(ModelDescription(mean=(0, 0, 0)), "the settings")
+
+
+def test_labels_outside_the_models_folder_are_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "private.txt").write_text("secret\nother")
+    for path in ("../private.txt", str(tmp_path / "private.txt")):
+        (folder / "m.toml").write_text(f"labels_file = {path!r}")
+        with pytest.raises(ModelError, match="not in the model's own folder"):
+            from_toml(folder / "m.onnx")
+
+
+def test_a_label_that_could_not_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no text that can be written"):
+        from_metadata({"streamer.labels": '["\\ud800", "b"]'}, tmp_path / "m.onnx")
