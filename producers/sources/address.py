@@ -20,7 +20,8 @@ _HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:]*)(?::[0-9]*)?")
 # Cameras call it `usr`, `loginpas`, `pwd`, `sid`; clouds `X-Amz-Signature`, `sig`; some write
 # `/user=admin_password=x_channel=1.sdp` into the path.
 _SECRET = re.compile(
-    r"(?:pas|pwd|tok|key|auth|sig|secret|cred|user|usr|login|acc|account|session|sid|jwt|code|pin)[^=&?/;#]*=",
+    r"(?:pas|pwd|pw|psw|tok|key|auth|sig|secret|cred|user|usr|login|acc|account|session|sid|jwt|code|pin|hash|nonce"
+    r"|bearer|ticket|(?<![a-z0-9])(?:p|u|sk|st)(?==))[^=&?/;#]*=",
     re.IGNORECASE,
 )
 _HIDDEN = "***"
