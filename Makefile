@@ -38,7 +38,7 @@ format: install  ## let ruff mend what it can
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-bench: install  ## CPU per frame beside a bare loop, and start-up
+bench: install  ## CPU per frame beside a bare loop
 	$(RUN) python benchmarks/consumer_cpu.py
 
 clean:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import deque
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -44,7 +45,7 @@ class Committer:
     def acknowledged(self, frame: Frame) -> None:
         """Remember a sampled frame for the next commit's span."""
         if self._telemetry.wants(frame):
-            self._sampled.append(frame)
+            self._sampled.append(replace(frame, data=b"", headers=()))  # its context is all that is needed
 
     def commit_if_due(self, now_s: float) -> None:
         """Begin a commit if there is something to commit and it is time, and none is under way."""
@@ -68,8 +69,7 @@ class Committer:
     def _begin(self, commits: dict[int, tuple[int, int]]) -> None:
         self._idle.clear()
         began_ns = time.time_ns()
-        sampled = list(self._sampled)
-        self._sampled.clear()
+        sampled = [self._sampled.popleft() for _ in range(len(self._sampled))]
         future = self._frames.commit({partition: offset for partition, (offset, _) in commits.items()})
         future.add_callback(self._succeeded, commits, sampled, began_ns)
         future.add_errback(self._failed)

@@ -247,6 +247,7 @@ class Consumer(Holder):
             self._parts.dispatcher.dispatch()
             self._finished.put(None)
             self._in_flight.wait_until_drained(0.01)
+            self._report("draining")
         if not self._failure and not self._in_flight.is_drained:
             log.warning(
                 "%d frames were not finished within %.1f s; they are not committed and will be read again",

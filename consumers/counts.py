@@ -29,6 +29,7 @@ class Counts:
     batches: int = 0
     batched_frames: int = 0
     device_s: float = 0.0
+    is_simulated: bool = False
     first_s: float | None = None
     last_s: float | None = None
     _latency_ms: LogCollapsingLowestDenseDDSketch = field(
@@ -55,6 +56,7 @@ class Counts:
             self.batched_frames += len(batch.frames)
             if batch.inference is not None:
                 self.device_s += batch.inference.finished_at_s - batch.inference.started_at_s
+                self.is_simulated = batch.inference.simulated
 
     @property
     def total(self) -> int:

@@ -75,8 +75,10 @@ class Dispatcher:
                 self.send(Batch(frames, self._capacity))
 
     def send(self, batch: Batch) -> None:
-        """Send a batch on its way at once."""
+        """Send a batch on its way at once; after `stop` its frames stay unfinished, like all that waited."""
         with self._lock:
+            if self._is_stopped:
+                return
             self._on_their_way += 1
         self._pipeline.submit(batch).add_done_callback(partial(self._done, batch))
 

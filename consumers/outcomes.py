@@ -19,7 +19,7 @@ from engine.models.spec import ClassifierSpec
 from messaging.cloudevents import Message
 from messaging.dead_letter import write_dead_letter
 from messaging.frame import Frame
-from messaging.kafka import MAX_FRAME_BYTES, Kafka
+from messaging.kafka import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, Kafka
 from messaging.outcome import (
     BatchShape,
     Classified,
@@ -33,7 +33,7 @@ from messaging.outcome import (
     write_outcome,
 )
 from messaging.timestamps import format_us, now_us
-from messaging.topics import TopicNames
+from messaging.topics import TopicNames, max_message_bytes
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ class OutcomePublisher:
         self._telemetry = telemetry
         self._source = group_source(identity.group)
         self._producer: Any = None
+        self._max_dead_letter_bytes = MAX_FRAME_BYTES
 
     def open(self, acknowledged: Acknowledged, failed: Failed) -> None:
         """Connect.
@@ -88,6 +89,9 @@ class OutcomePublisher:
         """
         self._acknowledged = acknowledged
         self._failed = failed
+        # What the topic's own limit leaves for a frame's bytes; an idempotent producer does not survive a refusal.
+        limit = max_message_bytes(self.cluster, self._topics.dead_letters)
+        self._max_dead_letter_bytes = max(limit - (MAX_MESSAGE_BYTES - MAX_FRAME_BYTES), 0)
         self._producer = self.cluster.producer(linger_ms=_LINGER_MS, delivery_timeout_ms=_DELIVERY_TIMEOUT_MS)
 
     def send(self, entry: Entry[Outgoing]) -> None:
@@ -97,21 +101,26 @@ class OutcomePublisher:
             raise ValueError("an entry without an outcome is acknowledged, not sent")
         if outgoing.kind == "dead-lettered":
             topic = self._topics.dead_letters
-            message = self._dead_letter(outgoing, MAX_FRAME_BYTES)
+            message = self._dead_letter(outgoing)
         else:
             topic = self._topics.results
             message = self._result(outgoing)
         self._hand_over(entry, outgoing, topic, message)
 
-    def send_aside(self, topic: str, message: Message, delivered: Callable[[], None]) -> None:
-        """Publish something that is no frame's outcome: the worker's status."""
+    def send_aside(self, topic: str, message: Message, finished: Callable[[], None]) -> None:
+        """Publish something that is no frame's outcome: the worker's status; `finished` is called in any case."""
+
+        def failed(exc: BaseException) -> None:
+            log.warning("the worker's status was not sent to %s: %s", topic, exc)
+            finished()
+
         try:
             future = self._producer.send(topic, message.value, message.key, message.headers)
         except kafka.errors.KafkaError as exc:
-            log.warning("the worker's status was not sent: %s", exc)
-            delivered()
+            failed(exc)
             return
-        future.add_callback(lambda _: delivered())
+        future.add_callback(lambda _: finished())
+        future.add_errback(failed)
 
     def close(self, timeout_s: float) -> None:
         """Send what is left, for `timeout_s` at most; closing twice is harmless."""
@@ -126,27 +135,17 @@ class OutcomePublisher:
         try:
             future = self._producer.send(topic, message.value, message.key, message.headers)
         except kafka.errors.KafkaError as exc:
-            self._refused(entry, outgoing, topic, message, exc)
+            self._refused(entry, outgoing, topic, exc)
             return
         future.add_callback(self._delivered, entry, outgoing)
-        future.add_errback(self._refused_later, entry, outgoing, topic, message)
+        future.add_errback(self._refused, entry, outgoing, topic)
 
     def _delivered(self, entry: Entry[Outgoing], outgoing: Outgoing, _: Any) -> None:
         self._acknowledged(entry, outgoing)
 
-    def _refused_later(
-        self, entry: Entry[Outgoing], outgoing: Outgoing, topic: str, message: Message, exc: BaseException
-    ) -> None:
-        self._refused(entry, outgoing, topic, message, exc)
-
-    def _refused(
-        self, entry: Entry[Outgoing], outgoing: Outgoing, topic: str, message: Message, exc: BaseException
-    ) -> None:
-        """Leave the payload of a dead letter behind where the topic cannot take it; else give up."""
-        is_too_large = isinstance(exc, kafka.errors.MessageSizeTooLargeError | kafka.errors.RecordListTooLargeError)
-        if is_too_large and outgoing.kind == "dead-lettered" and message.value:
-            self._hand_over(entry, outgoing, topic, self._dead_letter(outgoing, 0))
-            return
+    def _refused(self, entry: Entry[Outgoing], outgoing: Outgoing, topic: str, exc: BaseException) -> None:
+        """Give up: kafka-python has tried for as long as it makes sense, and its producer is of no more use."""
+        del entry
         frame = outgoing.frame
         self._failed(
             PublishError(
@@ -155,14 +154,14 @@ class OutcomePublisher:
             )
         )
 
-    def _dead_letter(self, outgoing: Outgoing, max_value_bytes: int) -> Message:
+    def _dead_letter(self, outgoing: Outgoing) -> Message:
         traceparent = self._telemetry.sent(outgoing.frame, self._topics.dead_letters)
         return write_dead_letter(
             outgoing.frame,
             self.identity.group,
             outgoing.reason,
             outgoing.error,
-            max_value_bytes=max_value_bytes,
+            max_value_bytes=self._max_dead_letter_bytes,
             traceparent=traceparent,
         )
 

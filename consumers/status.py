@@ -135,7 +135,7 @@ class StatusReporter:
             model=identity.spec.name,
             model_digest=identity.spec.digest,
             backend=identity.backend,
-            simulated=False,
+            simulated=counts.is_simulated,
             classified=counts.frames["classified"] + counts.frames["timed"],
             skipped=counts.frames["skipped"],
             dead_lettered=counts.frames["dead-lettered"],

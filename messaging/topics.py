@@ -175,3 +175,14 @@ def describe_topics(kafka_cluster: Kafka, names: TopicNames) -> list[TopicDescri
         )
         for name in existing
     ]
+
+
+def max_message_bytes(kafka_cluster: Kafka, topic: str) -> int:
+    """Return the largest message that a topic takes, and that our clients send; ours where the broker does not say."""
+    try:
+        with closing(kafka_cluster.admin()) as admin:
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+            settings = admin.describe_configs([resource], config_filter="all")["topic"][topic]
+            return min(int(settings["max.message.bytes"]["value"]), MAX_MESSAGE_BYTES)
+    except (kafka.errors.KafkaError, KeyError, ValueError):
+        return MAX_MESSAGE_BYTES

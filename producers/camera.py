@@ -95,8 +95,8 @@ class Camera:
         except (SourceNotFoundError, SourceSettingError) as exc:
             self._fail(exc)
         except Exception as exc:
+            log.debug("camera %s", self.name, exc_info=True)
             self._fail(exc)
-            raise
 
     def interrupt(self) -> None:
         """Make a source that waits come back soon. From another thread."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Any
@@ -108,14 +109,20 @@ class FramePublisher:
                 self._shed_oldest()
             self._changed.notify_all()
 
-    def send_aside(self, message: Message, delivered: Any) -> None:
-        """Send a status, which waits for no frame; `delivered` is called when the broker has it."""
+    def send_aside(self, message: Message, finished: Callable[[], None]) -> None:
+        """Send a status, which waits for no frame; `finished` is called in any case."""
+
+        def failed(exc: BaseException) -> None:
+            log.warning("a status was not sent to %s: %s", self._topics.status, exc)
+            finished()
+
         try:
             future = self._producer.send(self._topics.status, message.value, message.key, message.headers)
         except kafka.errors.KafkaError as exc:
-            log.debug("a status was not sent: %s", exc)
+            failed(exc)
             return
-        future.add_callback(lambda _: delivered())
+        future.add_callback(lambda _: finished())
+        future.add_errback(failed)
 
     def drain(self, timeout_s: float) -> int:
         """Send what waits, for `timeout_s` at most. Nothing may be published after this.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from config.settings import KafkaSettings
-from streamer.audit import AuditReport, GroupReport, audit
-from streamer.audit.report import Tally
 from streamer.cli.command import Call, Command
-from streamer.compose import kafka_of, topic_names
 from streamer.terminal import harmless, print_json, print_table
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from streamer.audit import AuditReport, GroupReport
+    from streamer.audit.report import Tally
 
 _SHOWN_AFTER_S = 2.0
 _UPDATE_EVERY = 1000
@@ -51,6 +51,9 @@ class _Shown:
 
 
 def _run(call: Call) -> int:
+    from streamer.audit import audit
+    from streamer.compose import kafka_of, topic_names
+
     settings, arguments = call.loaded.settings, call.arguments
     shown = _Shown()
     try:
@@ -72,14 +75,14 @@ def _run(call: Call) -> int:
     return 0 if report.is_conserved else 1
 
 
-def _print(report: AuditReport) -> None:
+def _print(report: "AuditReport") -> None:
     if not report.groups:
         print("no group has an outcome yet: start one with `streamer consume`")
     for group in report.groups:
         _print_group(group)
 
 
-def _print_group(group: GroupReport) -> None:
+def _print_group(group: "GroupReport") -> None:
     columns = ["camera", "captured", "classified", "skipped", "dead-lettered", "in flight", "missing", "duplicates"]
     columns += [name for name in ("timed", "unsent", "not checkable") if getattr(group, _field(name))]
     tallies: list[tuple[str, Tally]] = [(row.camera, row) for row in group.cameras]
@@ -96,7 +99,7 @@ def _field(column: str) -> str:
     return {"captured": "published"}.get(column, column.replace(" ", "_").replace("-", "_"))
 
 
-def _lines(group: GroupReport) -> Iterator[str]:
+def _lines(group: "GroupReport") -> Iterator[str]:
     """Say how it stands, the verdict first."""
     if group.missing:
         yield f"MISSING: {_frames(group.missing)} without an outcome: {_names(group.missing_ids, group.missing)}"

@@ -23,8 +23,12 @@ def _check(settings: Settings) -> None:
             ) from exc
 
 
-def _leave_hung_device(settings: Settings) -> NoReturn:
+def _leave_hung_device(settings: Settings, error: BaseException | None) -> NoReturn:
     """End the process though a thread of the device does not: it cannot be ended in any other way."""
+    from streamer.terminal import harmless
+
+    if error is not None:
+        print(f"streamer: {harmless(str(error), 2000)}", file=sys.stderr)
     print(
         f"streamer: device {settings.device} did not finish its last batch; its frames are not committed and will be "
         "read again",
@@ -59,9 +63,11 @@ def _run(call: Call) -> int:
                 file=sys.stderr,
             )
             consumer = consumer_of(settings, classifier)
-            consumer.run(until=stop)
-            if consumer.is_hung:
-                _leave_hung_device(settings)
+            try:
+                consumer.run(until=stop)
+            finally:
+                if consumer.is_hung:
+                    _leave_hung_device(settings, sys.exc_info()[1])
         finally:
             classifier.backend.close()
     summary = {"group": group, "device": settings.device} | consumer.counts.summary()

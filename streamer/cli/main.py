@@ -135,7 +135,7 @@ def _overview() -> str:
         f"usage: streamer COMMAND [FLAGS]\n\n{lines}\n\n"
         "try:\n  streamer demo                        everything at once, on this machine\n"
         "  streamer consume --help              the flags of a command, with examples\n\n"
-        "Each flag is also a setting in streamer.toml and a variable STREAMER_…: `streamer config show` lists them."
+        "A setting has one name in streamer.toml, as STREAMER_… and as a flag: `streamer config show` lists them."
     )
 
 

@@ -13,7 +13,6 @@ from messaging.errors import MessageError
 from messaging.reader import TopicReader
 from streamer.cli.command import Call, Command
 from streamer.cli.result_formats import CsvLines, JsonLines, LiveTable, Output, PlainTable, read_result
-from streamer.compose import kafka_of, topic_names
 from streamer.stopping import stop_on_signals
 from streamer.terminal import harmless
 
@@ -54,6 +53,8 @@ def _records(reader: TopicReader, until: Event) -> Iterator[Any]:
 
 
 def _run(call: Call) -> int:
+    from streamer.compose import kafka_of, topic_names
+
     settings, arguments = call.loaded.settings, call.arguments
     stop = stop_on_signals()
     reader = TopicReader(kafka_of(settings), topic_names(settings).results, from_beginning=arguments.from_beginning)

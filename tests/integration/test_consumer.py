@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import confluent_kafka
 import numpy as np
 import pytest
 import simplejpeg
+from kafka.admin import ConfigResource, ConfigResourceType
 from PIL import Image
 
 from messaging.frame import write_frame
@@ -101,6 +103,20 @@ def test_bad_frames_are_dead_letters_with_their_reason_and_harm_nobody(stage: St
     assert Counter(result.camera for result in stage.results()) == {"good": 20}
     assert consumer.counts.frames == {"classified": 20, "dead-lettered": 6}
     assert sum(stage.committed(settings.group or "").values()) == 26
+
+
+def test_a_dead_letter_that_its_topic_cannot_take_points_at_the_frame(stage: Stage) -> None:
+    with closing(stage.cluster.admin()) as admin:
+        limit = {"max.message.bytes": "100000"}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, stage.topics.dead_letters, configs=limit)])
+    large, small = camera_frames("large", 1, data=b"no picture" * 30_000), camera_frames("small", 1, data=b"nor this")
+    stage.feed(large + small + camera_frames("good", 3))
+    consumer = consume_all(stage.settings())
+    letters = {letter.camera: letter for letter in stage.dead_letters()}
+    assert letters["small"].data == b"nor this"
+    assert letters["large"].data == b""
+    assert letters["large"].original_offset >= 0
+    assert consumer.counts.frames == {"classified": 3, "dead-lettered": 2}
 
 
 def test_grey_and_cmyk_pictures_and_other_formats_are_classified(stage: Stage) -> None:

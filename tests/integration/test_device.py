@@ -15,6 +15,7 @@ from consumers.errors import DeviceFailedError
 from engine.backends.base import BackendOptions
 from engine.models.classifier import open_classifier
 from messaging.outcome import Classified, Skipped
+from messaging.status import read_status
 from streamer.compose import consumer_of
 from tests.fakes.scripted_backend import Script, ScriptedBackend, save_scripted_model
 from tests.integration.stage import DEADLINE_S, Stage, camera_frames, running, wait_until
@@ -147,6 +148,10 @@ def test_a_device_that_hangs_does_not_keep_the_consumer_from_ending(stage: Stage
             stage.feed(camera_frames("a", 3))
             backend.wait_until_begun(first)
         assert consumer.is_hung
+        statuses = [read_status(record.value) for record in stage.records(stage.topics.status)]
+        states = [status.state for status in statuses]
+        assert "draining" in states
+        assert states[-1] == "stopped"
         assert stage.committed(settings.group or "") == {}
     finally:
         gate.set()
