@@ -11,7 +11,6 @@ from messaging.cloudevents import FRAME_TYPE, SPEC_VERSION, Message, read_header
 from messaging.timestamps import format_us, is_writable, now_us, parse_us
 from messaging.trace_context import is_traceparent, new_traceparent
 
-CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp")
 _MAX_SEQUENCE_DIGITS = 18
 #: What a header may hold to be believed; it travels on in key, headers and value of the outcome, which have to fit
 #: into a message as well.
