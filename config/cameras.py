@@ -45,10 +45,11 @@ def read_cameras(path: Path, defaults: Settings) -> list[CameraSettings]:
 
 def _read_camera(table: dict[str, Any], number: int, path: Path, defaults: Settings) -> CameraSettings:
     values = {key.replace("-", "_"): value for key, value in table.items()}
-    name = values.pop("name", None)
+    same = values.pop("camera", None)  # the flag's word is as good
+    name = values.pop("name", same)
     where = f"--cameras {path}: camera {name or number}"
-    for required in ("name", "source"):
-        if required not in {key.replace("-", "_") for key in table}:
+    for required, value in (("name", name), ("source", values.get("source"))):
+        if value is None:
             raise ConfigError(f"{where} has no {required}")
     known = set(CameraSettings.model_fields) - {"camera"}
     for key in values:

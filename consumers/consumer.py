@@ -139,6 +139,7 @@ class Consumer(Holder):
         """Let each record in: to the batcher, or to an outcome at once."""
         polled_at_us, polled_at_s = now_us(), time.monotonic()
         self._last_activity_s = polled_at_s
+        self.counts.began()
         frames = [read_frame(record) for record in records]
         admitted: list[PolledFrame] = []
         for frame in frames:

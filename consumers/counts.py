@@ -37,6 +37,11 @@ class Counts:
     )
     _lock: Lock = field(default_factory=Lock)
 
+    def began(self) -> None:
+        """Note that frames were polled; the first time is where the rate is counted from."""
+        with self._lock:
+            self.first_s = self.first_s or time.monotonic()
+
     def finished(self, kind: Kind, reason: str, latency_ms: float) -> None:
         """Count an outcome that the broker has acknowledged."""
         now_s = time.monotonic()
@@ -46,7 +51,6 @@ class Counts:
                 self.reasons[reason] += 1
             if kind in ("classified", "timed") and latency_ms >= 0:
                 self._latency_ms.add(latency_ms)
-            self.first_s = self.first_s or now_s
             self.last_s = now_s
 
     def batch(self, batch: Batch) -> None:
@@ -70,10 +74,10 @@ class Counts:
 
     @property
     def fps(self) -> float:
-        """Outcomes per second between the first and the last."""
+        """Outcomes per second from the first poll that gave frames to the last outcome."""
         if self.first_s is None or self.last_s is None or self.last_s <= self.first_s:
             return 0.0
-        return (self.total - 1) / (self.last_s - self.first_s)
+        return self.total / (self.last_s - self.first_s)
 
     def latency_ms(self, quantile: float) -> float | None:
         """Return a quantile (0–1) of the latency; None before the first frame."""

@@ -19,7 +19,7 @@ from engine.models.spec import ClassifierSpec
 from messaging.cloudevents import Message
 from messaging.dead_letter import write_dead_letter
 from messaging.frame import Frame
-from messaging.kafka import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, Kafka
+from messaging.kafka import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, Kafka, close_producer
 from messaging.outcome import (
     BatchShape,
     Classified,
@@ -125,10 +125,7 @@ class OutcomePublisher:
     def close(self, timeout_s: float) -> None:
         """Send what is left, for `timeout_s` at most; closing twice is harmless."""
         if self._producer is not None:
-            try:
-                self._producer.close(timeout=timeout_s)
-            except kafka.errors.KafkaError as exc:
-                log.warning("closing the results producer: %s", exc)
+            close_producer(self._producer, timeout_s)
             self._producer = None
 
     def _hand_over(self, entry: Entry[Outgoing], outgoing: Outgoing, topic: str, message: Message) -> None:

@@ -178,7 +178,8 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-
         # Whatever went elsewhere comes back with the offsets that its next owner committed.
         self._unfinished.clear()
         self._holder.assigned(partitions)
-        log.info("assigned partitions %s of %s", sorted(partitions), self._topic)
+        if partitions:
+            log.info("assigned partitions %s of %s", sorted(partitions), self._topic)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Finish and commit, within the time-out, then let the partitions go."""

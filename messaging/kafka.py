@@ -16,6 +16,8 @@ from messaging.errors import BrokerAddressError, BrokerUnavailableError, Messagi
 from messaging.record_reading import read_any_record
 from messaging.selector import QuickSelector
 
+log = logging.getLogger(__name__)
+
 #: The largest record, on the clients and (by `topics create`) on the topics.
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 #: The largest picture that fits into a message beside its headers.
@@ -24,6 +26,18 @@ MAX_FRAME_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 #: A broker that does not answer at the start is an error within this time. Source: measured, a healthy local
 #: broker answers within 0.3 s, and the whole command has to end within 10 s.
 _BOOTSTRAP_TIMEOUT_MS = 5_000
+
+
+def close_producer(producer: Any, timeout_s: float) -> None:
+    """Close a producer, for `timeout_s` at most; what it still holds is lost then.
+
+    A failed close leaves it half open, and kafka-python would try again, and fail loudly, when it is collected.
+    """
+    try:
+        producer.close(timeout=timeout_s)
+    except kafka.errors.KafkaError as exc:
+        log.warning("Kafka did not answer before the end: %s", exc)
+        producer._closed = True  # noqa: SLF001 - there is no public way
 
 
 def quiet_kafka_logs() -> None:

@@ -12,7 +12,7 @@ from opentelemetry.trace import Span
 
 from messaging.cloudevents import Message
 from messaging.frame import Frame, frame_id, write_frame
-from messaging.kafka import Kafka
+from messaging.kafka import Kafka, close_producer
 from messaging.outcome import SKIPPED_CAMERA_BUFFER_FULL, Skipped, camera_source, write_outcome
 from messaging.timestamps import format_us, now_us
 from messaging.topics import TopicNames
@@ -145,10 +145,7 @@ class FramePublisher:
             self._is_closed = True
             self._changed.notify_all()
         self._thread.join(_CLOSE_TIMEOUT_S)
-        try:
-            self._producer.close(timeout=_CLOSE_TIMEOUT_S)
-        except kafka.errors.KafkaError as exc:
-            log.warning("closing the frames producer: %s", exc)
+        close_producer(self._producer, _CLOSE_TIMEOUT_S)
         self._producer = None
 
     def _is_empty(self) -> bool:

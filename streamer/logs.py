@@ -39,4 +39,6 @@ def set_up_logs(*, is_debug: bool) -> None:
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if is_debug else logging.INFO)
     # It reports every lost connection as an error of its own; we say once that Kafka does not answer.
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("kafka.")]:
+        logging.getLogger(name).setLevel(logging.NOTSET)  # as their parent has it
     logging.getLogger("kafka").setLevel(logging.WARNING if is_debug else logging.CRITICAL)

@@ -104,7 +104,7 @@ def _lines(group: "GroupReport") -> Iterator[str]:
     if group.missing:
         yield f"MISSING: {_frames(group.missing)} without an outcome: {_names(group.missing_ids, group.missing)}"
     else:
-        yield "ok: no outcome is missing"
+        yield "no outcome is missing of what can be checked" if group.not_checkable else "ok: no outcome is missing"
     for title, reasons in (("skipped", group.skipped_reasons), ("dead-lettered", group.dead_letter_reasons)):
         if reasons:
             yield f"{title}: " + ", ".join(f"{count} {harmless(name, 40)}" for name, count in sorted(reasons.items()))

@@ -46,9 +46,14 @@ def main(argv: list[str] | None = None) -> int:
                 _complain(line)
         known = getattr(exc, "exit_code", None)
         hint = "" if isinstance(known, int) or is_debug else " (an error of streamer's own; --debug shows where)"
-        _complain(f"streamer: {' '.join(str(exc).split()) or type(exc).__name__}{hint}")
+        _complain(f"{_prefix(exc)}{' '.join(str(exc).split()) or type(exc).__name__}{hint}")
         return known if isinstance(known, int) else 1
     return code
+
+
+def _prefix(exc: BaseException) -> str:
+    """Return what an error's line begins with; one about the command line names its command itself."""
+    return "" if str(exc).startswith("streamer ") else "streamer: "
 
 
 def _has_reader_left() -> bool:

@@ -69,6 +69,12 @@ def _run(call: Call) -> int:
     }
     if call.arguments.json:
         print_json(report)
+    ledgers = [camera.ledger for camera in cameras.cameras]
+    print(
+        f"{sum(ledger.captured for ledger in ledgers)} frames captured, {sum(ledger.sent for ledger in ledgers)} sent, "
+        f"{sum(ledger.shed.total for ledger in ledgers)} shed",
+        file=sys.stderr,
+    )
     if unsent:
         print(f"{unsent} frames are not at the broker and are lost with this process", file=sys.stderr)
     return 1 if failed or unsent else 0

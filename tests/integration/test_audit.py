@@ -261,7 +261,7 @@ def test_the_command(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     assert "MISSING: 1 frame" in capsys.readouterr().out
     assert main(["audit", *stage.flags(), "--group", "nobody"]) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
+    assert error.count("\n") == 1, error
     assert "group nobody" in error
 
 
