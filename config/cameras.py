@@ -45,8 +45,7 @@ def read_cameras(path: Path, defaults: Settings) -> list[CameraSettings]:
 
 def _read_camera(table: dict[str, Any], number: int, path: Path, defaults: Settings) -> CameraSettings:
     values = {key.replace("-", "_"): value for key, value in table.items()}
-    same = values.pop("camera", None)  # the flag's word is as good
-    name = values.pop("name", same)
+    name = values.pop("name" if "name" in values else "camera", None)  # the flag's word is as good
     where = f"--cameras {path}: camera {name or number}"
     for required, value in (("name", name), ("source", values.get("source"))):
         if value is None:

@@ -90,3 +90,8 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, make: str) -> None:
         path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="--cameras"):
         read_cameras(path, Settings())
+
+
+def test_the_flags_word_for_the_name_is_as_good(tmp_path: Path) -> None:
+    path = write(tmp_path, "[[camera]]\ncamera = 'gate'\nsource = 'x'")
+    assert [camera.camera for camera in read_cameras(path, Settings())] == ["gate"]
