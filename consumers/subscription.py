@@ -8,6 +8,7 @@ revoke threw away have to be sought again.
 import logging
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,26 +28,28 @@ _CHECK_INTERVAL_S = 0.01
 _START_TIMEOUT_MS = 10_000
 
 
-class Holder:
+class Holder(ABC):
     """What a subscription asks of whoever works on its frames. Called on Kafka's I/O thread; must not block."""
 
+    @abstractmethod
     def assigned(self, partitions: set[int]) -> None:
         """Take note of partitions that are ours from now on."""
 
+    @abstractmethod
     def revoking(self, partitions: set[int]) -> None:
         """Begin nothing new for these partitions."""
 
+    @abstractmethod
     def is_finished(self, partitions: set[int]) -> bool:
         """Tell whether everything begun for these partitions is acknowledged."""
-        raise NotImplementedError
 
+    @abstractmethod
     def commits(self) -> dict[int, tuple[int, int]]:
         """Return the offsets that may be committed, and how many frames each covers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gave_up(self, partitions: set[int]) -> dict[int, int]:
         """Forget these partitions; return the first unfinished offset of each that had any frame."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class ConsumerTelemetry:
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracers)
         self._group = group
         self._frames_topic = frames_topic
+        self._process_attributes = names.operation("process", "process", frames_topic) | {names.GROUP_NAME: group}
         # Without an SDK there is nobody to make a span for. (The probe is never ended, and so never exported.)
         self._is_tracing = self._tracer.start_span("probe", context=Context()).get_span_context().is_valid
         meter = metrics.get_meter(SCOPE, meter_provider=meters)
@@ -68,17 +69,7 @@ class ConsumerTelemetry:
 
     def polled(self, frames: Sequence[Frame], began_ns: int) -> None:
         """Note a poll that returned frames, since `began_ns` (wall clock): a `poll` span with its links."""
-        if not self._is_tracing or not (links := self._links(frames)):
-            return
-        span = self._tracer.start_span(
-            f"poll {self._frames_topic}",
-            context=Context(),
-            kind=SpanKind.CLIENT,
-            attributes=self._attributes("poll", "receive", self._frames_topic, len(frames)),
-            links=links,
-            start_time=began_ns,
-        )
-        span.end()
+        self._call("poll", "receive", frames, began_ns)
 
     def processed(self, batch: Batch, finished_at_s: float) -> None:
         """Note a finished micro-batch: a `process` span with its true times, linked to its sampled frames."""
@@ -117,17 +108,7 @@ class ConsumerTelemetry:
 
     def committed(self, frames: Sequence[Frame], began_ns: int) -> None:
         """Note a commit that covered these sampled frames: a `commit` span, linked to them."""
-        if not self._is_tracing or not (links := self._links(frames)):
-            return
-        span = self._tracer.start_span(
-            f"commit {self._frames_topic}",
-            context=Context(),
-            kind=SpanKind.CLIENT,
-            attributes=self._attributes("commit", "settle", self._frames_topic, len(frames)),
-            links=links,
-            start_time=began_ns,
-        )
-        span.end()
+        self._call("commit", "settle", frames, began_ns)
 
     def wants(self, frame: Frame) -> bool:
         """Tell whether spans are made for this frame."""
@@ -146,9 +127,19 @@ class ConsumerTelemetry:
             context = set_span_in_context(NonRecordingSpan(span_context(frame.traceparent)), Context())
         self._end_to_end.record(latency_s, {names.GROUP_NAME: self._group}, context=context)
 
-    @property
-    def _process_attributes(self) -> dict[str, str | int]:
-        return names.operation("process", "process", self._frames_topic) | {names.GROUP_NAME: self._group}
+    def _call(self, name: str, kind: str, frames: Sequence[Frame], began_ns: int) -> None:
+        """Make the span of a call to Kafka that ends now, linked to its sampled frames; without any there is none."""
+        if not self._is_tracing or not (links := self._links(frames)):
+            return
+        span = self._tracer.start_span(
+            f"{name} {self._frames_topic}",
+            context=Context(),
+            kind=SpanKind.CLIENT,
+            attributes=self._attributes(name, kind, self._frames_topic, len(frames)),
+            links=links,
+            start_time=began_ns,
+        )
+        span.end()
 
     def _attributes(self, name: str, kind: str, destination: str, count: int) -> dict[str, str | int]:
         return names.operation(name, kind, destination) | {
