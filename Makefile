@@ -1,7 +1,7 @@
 # Needs only Python 3.11+ and make: uv is found, or installed into .uv by pip.
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-SYNC := $(UV) sync --locked --quiet --extra broker
+SYNC := $(UV) sync --locked --quiet --extra broker --extra openvino --extra qnn --extra tinygrad
 RUN := $(UV) run --no-sync
 
 .PHONY: help install demo test check lint types layers format bench clean

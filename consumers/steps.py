@@ -100,6 +100,7 @@ class Classify:
     def __init__(self, classifier: Classifier, pool: RowPool) -> None:
         """Take the model's input from its description."""
         self._spec = classifier.spec
+        self._program = classifier.program
         self._backend = classifier.backend
         self._pool = pool
 
@@ -108,7 +109,7 @@ class Classify:
         count = len(batch.good)
         if count == 0 or batch.rows is None:
             return batch
-        rows = batch.rows if self._spec.fixed_batch else batch.rows[:count]
+        rows = batch.rows[: self._program.rows_for(count)]
         values = self._spec.preprocessing.model_input(rows)
         done: Future[Batch] = Future()
         inference = self._backend.submit({self._spec.input_name: values}, count)

@@ -3,10 +3,14 @@
 EngineError
 ├── ModelError                the model's file cannot be used                          (exit 2)
 │   ├── ModelNotFoundError    there is no such file
-│   └── NotAClassifierError   it is a model, but not one that classifies pictures
+│   ├── NotAClassifierError   it is a model, but not one that classifies pictures
+│   └── CompileError          the device's compiler refused or failed it
+├── OptionsError              an option is unknown, out of its range, or not for this  (exit 2)
 ├── BackendError              no such back end, or its software is missing             (exit 2)
 ├── DeviceNotFoundError       the back end has no such device                          (exit 2)
 ├── InferenceError            the device refused or failed a batch                     (exit 1, retriable)
+│   └── DeviceLostError       the device hung or broke; what it had is handed back
+├── PipelineError             a pipeline's description cannot be used                  (exit 2)
 └── ImageError                a picture cannot be decoded; `reason` says why           (exit 1)
 """
 
@@ -38,6 +42,16 @@ class NotAClassifierError(ModelError):
     """It is a model, but its inputs and outputs are not those of an image classifier."""
 
 
+class CompileError(ModelError):
+    """The device's compiler refused the model, or failed."""
+
+
+class OptionsError(EngineError):
+    """An option is unknown, out of its range, excluded by another one, or not for this call."""
+
+    exit_code = 2
+
+
 class BackendError(EngineError):
     """There is no such back end, or the software it needs is missing."""
 
@@ -54,6 +68,19 @@ class InferenceError(EngineError):
     """The device refused or failed a batch."""
 
     retriable = True
+
+
+class DeviceLostError(InferenceError):
+    """The device hung or broke. Whatever it had been given is handed back unanswered; it may be given work again later.
+
+    Every future that the device had ends with this error, so whoever submitted a batch still has it.
+    """
+
+
+class PipelineError(EngineError):
+    """What was said of a pipeline cannot be used: a step's name, its order, or its function."""
+
+    exit_code = 2
 
 
 class ImageError(EngineError):

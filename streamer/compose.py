@@ -18,6 +18,7 @@ from engine.batching import MicroBatcher
 from engine.images.header import ImageLimits
 from engine.models.classifier import Classifier, open_classifier
 from engine.models.description import ModelDescription, read_labels
+from engine.options import SessionOptions
 from engine.pipeline.pipeline import Pipeline
 from messaging.kafka import Kafka
 from messaging.topics import TopicNames, TopicPlan
@@ -116,15 +117,19 @@ def classifier_of(settings: Settings) -> Classifier:
         activation=settings.model_activation,
     )
     # On the CPU the device's number only names the group.
-    options = BackendOptions("cpu", settings.activations, settings.inference_threads)
-    return open_classifier(settings.model, make_backend(settings.backend), options, said)
+    backend = make_backend(settings.backend)
+    options = BackendOptions(
+        keywords=SessionOptions(num_activations=settings.activations),
+        own=backend.Own.model_validate({"inference_threads": settings.inference_threads}),
+    )
+    return open_classifier(settings.model, backend, options, said)
 
 
 def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
     """Put a consumer together; nothing is started or connected."""
     kafka, topics, group = kafka_of(settings), topic_names(settings), group_of(settings)
     spec = classifier.spec
-    capacity = min(settings.batch_size, spec.fixed_batch or settings.batch_size)
+    capacity = min(settings.batch_size, classifier.program.max_rows or settings.batch_size)
     max_age_us = round(settings.max_age.total_seconds() * 1e6) if settings.max_age is not None else None
     freshness = Freshness(settings.policy, max_age_us)
     telemetry = ConsumerTelemetry(group, topics.frames)
@@ -133,7 +138,7 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         classification_steps(
             classifier,
             freshness,
-            capacity=spec.fixed_batch or capacity,
+            capacity=capacity,
             top=settings.top,
             decode_threads=settings.decode_threads,
         )

@@ -1,18 +1,24 @@
 """The contract between this program and whatever computes."""
 
+import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
-from engine.errors import InferenceError
+from engine.errors import InferenceError, ModelError, ModelNotFoundError
+from engine.models.files import ModelFile, ModelKind, check_onnx_file
+from engine.options import SessionOptions
 
 Tensors = Mapping[str, NDArray[np.generic]]
+#: What a back end does with a keyword that somebody gave: `ignored` with a notice.
+Treatment = Literal["used", "ignored", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +26,14 @@ class TensorSpec:
     """A named input or output.
 
     Attributes:
-        shape: One entry per axis; None where the graph leaves it open.
+        shape: One entry per axis; None where the program takes any size.
+        symbols: The names that the file gives to such axes, one entry per axis; empty where it names none.
     """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: np.dtype[np.generic]
+    symbols: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +41,77 @@ class Program:
     """What an opened model looks like from outside.
 
     Attributes:
+        inputs: The first axis of the first one is the batch's, where programs are fed batch by batch.
         metadata: The key-value pairs that the model's file carries.
+        ladder: The batch sizes that it was compiled for, ascending, where there are several; then that axis is None.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    ladder: tuple[int, ...] = ()
 
     @property
-    def fixed_batch(self) -> int | None:
-        """The batch size that the first input insists on; None where it takes any."""
+    def batch_sizes(self) -> tuple[int, ...]:
+        """The batch sizes that it takes, ascending; empty where it takes any."""
+        if self.ladder:
+            return self.ladder
         shape = self.inputs[0].shape if self.inputs else ()
-        return shape[0] if shape else None
+        return (shape[0],) if shape and shape[0] is not None else ()
 
-    def check(self, inputs: Tensors, count: int) -> None:
+    @property
+    def max_rows(self) -> int | None:
+        """The most rows that fit into one batch; None where any number does."""
+        return self.batch_sizes[-1] if self.batch_sizes else None
+
+    def rows_for(self, count: int) -> int:
+        """Return how many rows a batch with data in `count` of them has to have: the smallest size that fits.
+
+        Raises:
+            InferenceError: None fits.
+        """
+        if count < 1 or count > (self.max_rows or count):
+            raise InferenceError(f"{count} rows do not fit the model's batch of {self.max_rows or 'any size'}")
+        return next((size for size in self.batch_sizes if size >= count), count)
+
+    def check(self, inputs: Tensors, count: int | None) -> None:
         """Refuse inputs that do not fit, before the device has seen them; what `Backend.submit` begins with.
 
         Raises:
-            InferenceError: It names the input.
+            InferenceError: It names the input and what it takes.
         """
-        names = [spec.name for spec in self.inputs]
-        if sorted(inputs) != sorted(names):
-            raise InferenceError(f"the model takes {', '.join(names)}, not {', '.join(sorted(inputs)) or 'nothing'}")
-        if count < 1 or count > (self.fixed_batch or count):
-            raise InferenceError(f"{count} rows do not fit the model's batch of {self.fixed_batch or 'any size'}")
-        rows = self.fixed_batch or count
+        if len(inputs) != len(self.inputs) or any(spec.name not in inputs for spec in self.inputs):
+            names = ", ".join(spec.name for spec in self.inputs)
+            raise InferenceError(f"the model takes {names or 'nothing'}, not {', '.join(sorted(inputs)) or 'nothing'}")
+        rows = None
+        if count is not None:
+            fitting = self.rows_for(count)
+            first = inputs[self.inputs[0].name].shape[:1] if self.inputs else ()
+            rows = first[0] if first and first[0] in self.batch_sizes and first[0] >= count else fitting
         for spec in self.inputs:
             value = inputs[spec.name]
             # A graph that says nothing of the shape has no axes here.
-            wanted = (rows, *spec.shape[1:]) if spec.shape else value.shape
-            fits = len(wanted) == value.ndim and all(
-                size in (None, actual) for size, actual in zip(wanted, value.shape, strict=True)
+            shape = spec.shape if rows is None or not spec.shape else (rows, *spec.shape[1:])
+            fits = (not spec.shape) or (
+                len(shape) == value.ndim
+                and all(size in (None, actual) for size, actual in zip(shape, value.shape, strict=True))
             )
             if not fits or value.dtype != spec.dtype:
+                wanted = [size if size is not None else _symbol(spec, axis) for axis, size in enumerate(shape)]
+                text = ", ".join(str(size) for size in wanted)
                 raise InferenceError(
-                    f"input {spec.name} takes {spec.dtype}{list(wanted)}, not {value.dtype}{list(value.shape)}"
+                    f"input {spec.name} takes {spec.dtype}[{text}], not {value.dtype}{list(value.shape)}"
                 )
+
+
+def _symbol(spec: TensorSpec, axis: int) -> str:
+    return (spec.symbols[axis] if axis < len(spec.symbols) else None) or "any"
+
+
+class OwnOptions(BaseModel):
+    """Keywords that only one back end has. Frozen; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +119,16 @@ class BackendOptions:
     """How a model is run.
 
     Attributes:
-        device: The back end's own name for it: `cpu`, a card's number.
-        activations: Inferences in flight, at the most.
-        inference_threads: CPU threads of one inference, where the CPU computes.
+        device: The back end's own name for it: `cpu`, `cuda:0`, a card's number; None for its default.
+        keywords: The vendor's 61.
+        data_path_timeout_s: A device that is silent for so long over one batch is given up.
+        own: The back end's own keywords, an instance of its `Own`; None for their defaults.
     """
 
-    device: str = "cpu"
-    activations: int = 2
-    inference_threads: int = 1
+    device: str | None = None
+    keywords: SessionOptions = field(default_factory=SessionOptions)
+    data_path_timeout_s: float = 60.0
+    own: OwnOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +140,14 @@ class Inference:
         started_at_s: When the device took it up, `time.monotonic`.
         finished_at_s: When it was done with it.
         simulated: Whether times, or answers, come from a simulation.
+        padded_rows: How many rows the device worked on for nothing.
     """
 
     outputs: Tensors
     started_at_s: float
     finished_at_s: float
     simulated: bool = False
+    padded_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,24 +161,72 @@ class Health:
 class Backend(ABC):
     """Runs one model on one device.
 
-    The life is `open` once, `submit` from any thread, `close`.
+    The life is `compile` where wanted, `open` once, `submit` from any thread, `close`; after it `open` again.
 
-    Which thread: `open` and `close` come from one thread; `submit` and `health` may come from any. The returned
-    future completes on a thread of the back end's own, and so do its callbacks: they must be short.
-    What may block: `open` may, for as long as a compiler takes. `submit` does not wait for the device.
+    Which thread: `compile`, `open` and `close` come from one thread; `submit` and `health` may come from any. The
+    returned future completes on a thread of the back end's own, and so do its callbacks: they must be short.
+    What may block: `compile` may, for as long as a compiler takes, and `open`. `submit` does not wait for the device.
     What is not promised: the order of completion; that `inputs` is copied (leave it alone until the future is
     done); that more than `slots` batches are worked on at a time (further ones wait inside); that `submit` sees
     more of a misfit than names, shapes and types (a device may find more, and fail the future).
-    Pinned: a failed batch fails its own future alone, with `InferenceError`. After `close` every future that was
-    handed out is done, and `submit` raises `InferenceError`. Closing twice is harmless.
+    Pinned: a failed batch fails its own future alone, with `InferenceError`. A device that breaks, or is silent over a
+    batch for longer than `data_path_timeout_s`, is given up: every future that it had ends with `DeviceLostError`,
+    `submit` raises it and `health` is not ready until a probe has loaded the model again. After `close` every future
+    that was handed out is done, and `submit` raises `InferenceError`. Closing twice is harmless.
     """
 
     #: The name in the registry and in results.
     name: ClassVar[str]
+    #: The kinds of files that it takes.
+    kinds: ClassVar[frozenset[ModelKind]] = frozenset({"onnx"})
+    #: Whether it runs without a model file.
+    needs_model: ClassVar[bool] = True
+    #: The vendor's keywords that it obeys, and those that it refuses, with the reason; it ignores the others.
+    uses: ClassVar[frozenset[str]] = frozenset()
+    refuses: ClassVar[Mapping[str, str]] = {}
+    #: Keywords of its own.
+    Own: ClassVar[type[OwnOptions]] = OwnOptions
+    #: Whether inference takes this machine's own cores, which decoding needs as well.
+    computes_on_host: ClassVar[bool] = False
+
+    @classmethod
+    def treatment(cls, keyword: str) -> Treatment:
+        """Return what it does with one of the 61 keywords."""
+        if keyword in cls.refuses:
+            return "refused"
+        return "used" if keyword in cls.uses else "ignored"
+
+    def compile(self, model: ModelFile, options: BackendOptions) -> ModelFile:
+        """Make the file that `open` takes; the model itself where there is nothing to compile.
+
+        Raises:
+            ModelError: The file cannot be used.
+            CompileError: The compiler refused it.
+        """
+        del options
+        self.check_model(model)
+        return model
+
+    def check_model(self, model: ModelFile) -> None:
+        """Refuse a file that is of no use here, or that reaches out of its folder.
+
+        Raises:
+            ModelError: It says why, and how to convert it.
+        """
+        if model.kind not in self.kinds:
+            raise ModelError(f"{model.path}: {_CONVERSIONS[model.kind].format(backend=self.name)}")
+        if not model.path.exists() or (model.path.is_dir() and model.kind != "tensorflow"):
+            raise ModelNotFoundError(f"no model file {model.path}: give the path of an .onnx file, or `workpiece`")
+        if model.kind == "onnx":
+            check_onnx_file(model.path)
 
     @abstractmethod
-    def open(self, model: Path, options: BackendOptions) -> Program:
+    def open(self, model: ModelFile | None, options: BackendOptions) -> Program:
         """Load the model onto the device.
+
+        Args:
+            model: What `compile` gave; None only where `needs_model` is false.
+            options: How it is run.
 
         Raises:
             ModelError: The file cannot be used.
@@ -144,15 +239,15 @@ class Backend(ABC):
         """How many batches the device works on at a time."""
 
     @abstractmethod
-    def submit(self, inputs: Tensors, count: int) -> Future[Inference]:
+    def submit(self, inputs: Tensors, count: int | None = None) -> Future[Inference]:
         """Hand over a batch.
 
         Args:
-            inputs: By name; the first axis has the model's fixed batch size, or `count` rows where it has none.
-            count: How many rows, from the first, hold data.
+            inputs: By name. With a `count`, the first axis of each has `Program.rows_for(count)` rows.
+            count: How many rows, from the first, hold data. None for inputs that are no batch: nothing is cut off.
 
         Raises:
-            InferenceError: The back end is closed, or the inputs do not fit the model.
+            InferenceError: The back end is closed, its device is lost, or the inputs do not fit the model.
         """
 
     @abstractmethod
@@ -162,3 +257,53 @@ class Backend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish what was submitted, and let the device go."""
+
+    def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> tuple[int, float]:
+        """Run one batch again and again, with every slot busy.
+
+        Args:
+            inputs: The batch.
+            runs: How many times; None to go by the clock.
+            seconds: For how long new ones are begun.
+
+        Returns:
+            How many were completed, and the seconds from the first submission to the last completion.
+
+        Raises:
+            InferenceError: One failed.
+        """
+        pending: deque[Future[Inference]] = deque()
+        began_s = time.monotonic()
+        submitted = 0
+        while runs is None or submitted < runs:
+            if seconds is not None and time.monotonic() - began_s >= seconds:
+                break
+            if len(pending) >= self.slots:
+                pending.popleft().result()
+            pending.append(self.submit(inputs))
+            submitted += 1
+        for future in pending:
+            future.result()
+        return submitted, time.monotonic() - began_s
+
+    def call(self, inputs: Tensors, count: int | None = None) -> Inference:
+        """Run a batch and wait for it, on the calling thread where the back end can: what a profiler looks into.
+
+        No time-out guards it there.
+
+        Raises:
+            InferenceError: As of `submit`, or of the batch.
+        """
+        return self.submit(inputs, count).result()
+
+
+_CONVERSIONS: Mapping[str, str] = {
+    "onnx": "back end {backend} takes no ONNX file",
+    "qpc": "a QPC is compiled for Cloud AI 100 and runs on back end qaic alone: give back end {backend} the ONNX file "
+    "that it was compiled from",
+    "npz": "an .npz runs on back end tinygrad alone: give back end {backend} the ONNX file that it was made from",
+    "tensorflow": "back end {backend} takes no TensorFlow model: convert it with "
+    "`python -m tf2onnx.convert --saved-model DIR --output model.onnx` (--graphdef FILE for a frozen graph)",
+    "torch": "back end {backend} takes no PyTorch model: convert it with "
+    "`torch.onnx.export(model, example_input, 'model.onnx')`",
+}

@@ -1,17 +1,17 @@
-"""ONNX Runtime on this machine's CPU."""
+"""ONNX Runtime: this machine's CPU, and NVIDIA's GPUs where its CUDA build is installed."""
 
 import re
-import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Health, Inference, Program, Tensors, TensorSpec
-from engine.errors import DeviceNotFoundError, InferenceError, ModelError, ModelNotFoundError
+from engine.backends.base import BackendOptions, OwnOptions, Program, Tensors, TensorSpec
+from engine.backends.threaded import Network, Outputs, ThreadedBackend, first_line
+from engine.errors import DeviceNotFoundError, ModelError, ModelNotFoundError, OptionsError
+from engine.models.files import ModelFile
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -19,104 +19,145 @@ _DTYPES = {
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
     "tensor(int8)": np.int8,
+    "tensor(uint16)": np.uint16,
+    "tensor(int16)": np.int16,
+    "tensor(uint32)": np.uint32,
     "tensor(int32)": np.int32,
+    "tensor(uint64)": np.uint64,
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
 _FATAL_ONLY = 4
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .* failed:)?")
+_CUDA = re.compile(r"^cuda(?::(\d+))?$")
 
 
-class OnnxRuntimeBackend(Backend):
-    """Runs ONNX files. `activations` inferences run at a time, each on `inference_threads` threads."""
+class OnnxRuntimeOwn(OwnOptions):
+    """What only this back end knows."""
+
+    inference_threads: int | None = Field(
+        None, ge=1, description="CPU threads of one inference (default: the cores, shared by the activations)"
+    )
+
+
+class OnnxRuntimeBackend(ThreadedBackend):
+    """Runs ONNX files. `num_activations` × `set_size` inferences run at a time."""
 
     name = "onnxruntime"
+    uses = frozenset({"dev_id", "num_activations", "set_size", "onnx_define_symbol"})
+    Own = OnnxRuntimeOwn
+    computes_on_host = True
 
-    def __init__(self) -> None:
-        self._session: Any = None
-        self._pool: ThreadPoolExecutor | None = None
-        self._slots = 0
-        self._program = Program((), ())
-
-    def open(self, model: Path, options: BackendOptions) -> Program:
+    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
         """Load the ONNX file; see `Backend.open`."""
-        if options.device != "cpu":
-            raise DeviceNotFoundError(f"back end onnxruntime has no device {options.device!r}: it has cpu")
-        if not model.is_file():
-            raise ModelNotFoundError(f"no model file {model}: give the path of an .onnx file, or `workpiece`")
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = options.inference_threads
-        settings.inter_op_num_threads = 1
-        # Spinning threads take the core from decoding while they wait.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # What it logs it also raises.
-        settings.log_severity_level = _FATAL_ONLY
+        if model is None:
+            raise ModelNotFoundError("back end onnxruntime needs a model: give the path of an .onnx file")
+        own = options.own if isinstance(options.own, OnnxRuntimeOwn) else OnnxRuntimeOwn()
+        slots = (options.keywords.num_activations or 1) * (options.keywords.set_size or 1)
+        return OnnxRuntimeNetwork(model, options, _provider(options), slots, own.inference_threads)
+
+
+class OnnxRuntimeNetwork(Network):
+    """A session of ONNX Runtime."""
+
+    def __init__(
+        self,
+        model: ModelFile,
+        options: BackendOptions,
+        provider: tuple[str, Mapping[str, str]],
+        slots: int,
+        threads: int | None,
+    ) -> None:
+        self.slots = slots
+        settings = session_settings(options, threads)
         try:
-            session = onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(str(model.path), settings, providers=[provider])
         except Exception as exc:  # onnxruntime's errors have no common root but this
             raise ModelError(
-                f"ONNX Runtime cannot load {model}: {_first_line(exc)} (give a complete .onnx file that it supports)"
+                f"ONNX Runtime cannot load {model.path}: {message(exc)} (give a complete .onnx file that it supports)"
             ) from exc
-        metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
-        self._program = Program(
-            inputs=tuple(_spec(node, model) for node in session.get_inputs()),
-            outputs=tuple(_spec(node, model) for node in session.get_outputs()),
-            metadata=dict(metadata),
-        )
-        self._session = session
-        self._slots = options.activations
-        self._pool = ThreadPoolExecutor(options.activations, thread_name_prefix="onnxruntime")
-        return self._program
+        if provider[0] not in self._session.get_providers():
+            raise DeviceNotFoundError(f"ONNX Runtime cannot use {provider[0]} here: its driver or device is missing")
+        self.program = program_of(self._session, model, options)
+        self._outputs = [output.name for output in self.program.outputs]
+        self.detail = f"onnxruntime {onnxruntime.__version__}, {provider[0].removesuffix('ExecutionProvider')}"
 
-    @property
-    def slots(self) -> int:
-        """How many batches run at a time."""
-        return self._slots
-
-    def submit(self, inputs: Tensors, count: int) -> Future[Inference]:
-        """Hand over a batch; see `Backend.submit`."""
-        pool = self._pool  # another thread may close meanwhile
-        if pool is None:
-            raise InferenceError("the back end is closed")
-        self._program.check(inputs, count)
+    def infer(self, inputs: Tensors, rows: int | None) -> Outputs:
+        """Run the session."""
+        del rows
         try:
-            return pool.submit(self._run, inputs, count)
-        except RuntimeError as exc:  # closed at this very moment
-            raise InferenceError("the back end is closed") from exc
-
-    def _run(self, inputs: Tensors, count: int) -> Inference:
-        started_at_s = time.monotonic()
-        try:
-            names = [output.name for output in self._program.outputs]
-            values = self._session.run(names, inputs)
-            # A number of its own, without rows, is what it is.
-            outputs = {name: value[:count] if value.ndim else value for name, value in zip(names, values, strict=True)}
+            return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
         except Exception as exc:
-            raise InferenceError(f"ONNX Runtime failed a batch of {count}: {_first_line(exc)}") from exc
-        return Inference(outputs, started_at_s, time.monotonic())
+            raise RuntimeError(message(exc)) from exc
 
-    def health(self) -> Health:
-        """Tell whether a model is open."""
-        if self._pool is None:
-            return Health(is_ready=False, detail="no model is open")
-        return Health(is_ready=True, detail=f"onnxruntime {onnxruntime.__version__} on the CPU")
-
-    def close(self) -> None:
-        """Finish what was submitted, and let the model go."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
-            self._pool = None
-            self._session = None
+    def unload(self) -> None:
+        """Let the session go."""
+        self._session = None
 
 
-def _spec(node: Any, model: Path) -> TensorSpec:
-    if node.type not in _DTYPES:
-        raise ModelError(f"{model}: {node.name} has the type {node.type}, which is not supported")
-    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in node.shape)
-    return TensorSpec(node.name, shape, np.dtype(_DTYPES[node.type]))
+def session_settings(options: BackendOptions, threads: int | None) -> Any:
+    """Return ONNX Runtime's settings: threads, quiet, and the sizes of symbols.
+
+    Args:
+        options: Whose symbols are set.
+        threads: CPU threads of one inference; None for the physical cores, as ONNX Runtime has it.
+    """
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads or 0
+    settings.inter_op_num_threads = 1
+    # Spinning threads take the core from decoding while they wait.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # What it logs it also raises.
+    settings.log_severity_level = _FATAL_ONLY
+    ladder = options.keywords.ladder
+    for symbol, size in options.keywords.symbols.items():
+        if ladder is None or symbol != ladder[0]:
+            settings.add_free_dimension_override_by_name(symbol, size)
+    return settings
 
 
-def _first_line(exc: BaseException) -> str:
+def program_of(session: Any, model: ModelFile, options: BackendOptions) -> Program:
+    """Describe what a session takes and gives.
+
+    Raises:
+        ModelError: It has types that are not supported.
+        OptionsError: `onnx_define_symbol` names a symbol that the model has not.
+    """
+    inputs = tuple(_spec(node, model) for node in session.get_inputs())
+    outputs = tuple(_spec(node, model) for node in session.get_outputs())
+    metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+    ladder = options.keywords.ladder
+    if ladder is not None and not (inputs and inputs[0].symbols[:1] == (ladder[0],)):
+        raise OptionsError(
+            f"onnx_define_symbol gives several sizes to {ladder[0]}, "
+            f"which is not the first axis of {inputs[0].name if inputs else 'an input'} in {model.path}"
+        )
+    return Program(inputs, outputs, dict(metadata), ladder[1] if ladder is not None else ())
+
+
+def message(exc: BaseException) -> str:
     """Return what ONNX Runtime says, without the prefix that counts its own codes and names the file again."""
-    lines = _PREFIX.sub("", str(exc).strip()).splitlines()
-    return lines[0] if lines else type(exc).__name__
+    return first_line(RuntimeError(_PREFIX.sub("", str(exc).strip()))) if str(exc).strip() else type(exc).__name__
+
+
+def _provider(options: BackendOptions) -> tuple[str, Mapping[str, str]]:
+    device = (options.device or "cpu").lower()
+    if device == "cpu":
+        return ("CPUExecutionProvider", {})
+    match = _CUDA.match(device)
+    if match is None:
+        raise DeviceNotFoundError(f"back end onnxruntime has no device {options.device!r}: it has cpu, cuda:0 …")
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise DeviceNotFoundError(
+            f"the onnxruntime that is installed has no CUDA, so no {device}: "
+            "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+        )
+    return ("CUDAExecutionProvider", {"device_id": match.group(1) or str(options.keywords.dev_id)})
+
+
+def _spec(node: Any, model: ModelFile) -> TensorSpec:
+    if node.type not in _DTYPES:
+        raise ModelError(f"{model.path}: {node.name} has the type {node.type}, which is not supported")
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in node.shape)
+    symbols = tuple(size if isinstance(size, str) else None for size in node.shape)
+    return TensorSpec(node.name, shape, np.dtype(_DTYPES[node.type]), symbols)

@@ -8,9 +8,10 @@ from typing import cast
 import numpy as np
 
 from engine.backends.base import Backend, BackendOptions, Program, TensorSpec
-from engine.errors import ModelError, ModelNotFoundError, NotAClassifierError
+from engine.errors import ModelError, NotAClassifierError
 from engine.images.decode import Resize
 from engine.models.description import ModelDescription, check, from_metadata, from_toml
+from engine.models.files import locate_model
 from engine.models.spec import (
     IMAGENET_CROP_PX,
     IMAGENET_MEAN,
@@ -22,7 +23,6 @@ from engine.models.spec import (
 )
 from engine.models.trial import complete
 
-BUILT_IN = {"workpiece": Path(__file__).parent / "builtin" / "workpiece.onnx"}
 _RGB = 3
 _FLOATS = (np.float32, np.float16)
 
@@ -32,27 +32,8 @@ class Classifier:
     """An opened classifier. The back end is the caller's to close."""
 
     spec: ClassifierSpec
+    program: Program
     backend: Backend
-
-
-def find_model(name: str) -> Path:
-    """Return the file of a built-in model's name, or of a path.
-
-    Raises:
-        ModelNotFoundError: There is neither.
-    """
-    if name in BUILT_IN:
-        return BUILT_IN[name]
-    hint = f"give the path of an .onnx file, or {', '.join(BUILT_IN)}"
-    try:
-        path = Path(name).expanduser()
-        with path.open("rb"):
-            return path
-    except (FileNotFoundError, IsADirectoryError) as exc:
-        raise ModelNotFoundError(f"no model {name}: {hint}") from exc
-    # A home that is not known, a byte that no path has, no permission.
-    except (OSError, RuntimeError, ValueError) as exc:
-        raise ModelError(f"the model {name} cannot be read: {exc}: {hint}") from exc
 
 
 def open_classifier(
@@ -70,16 +51,17 @@ def open_classifier(
         ModelError: The file cannot be used, or is no classifier.
         DeviceNotFoundError: The back end has no such device.
     """
-    path = find_model(model)
+    file = locate_model(model)
     if said is not None:
         check(said, "the settings")
     try:
-        program = backend.open(path, options)
+        path = file.path
+        program = backend.open(backend.compile(file, options), options)
         description = from_toml(path).over(from_metadata(program.metadata, path))
         if said is not None:
             description = said.over(description)
         spec = _describe(path, program, description)
-        return Classifier(complete(spec, program, backend, description), backend)
+        return Classifier(complete(spec, program, backend, description), program, backend)
     except BaseException:
         backend.close()
         raise
@@ -124,7 +106,6 @@ def _describe(path: Path, program: Program, said: ModelDescription) -> Classifie
         labels=said.labels or (),
         preprocessing=Preprocessing(resize, layout, image.dtype, mean, std),
         activation="softmax",
-        fixed_batch=program.fixed_batch,
         assumptions=tuple(assumptions),
     )
 

@@ -101,7 +101,6 @@ class ClassifierSpec:
         output_name: The tensor that holds one value per class.
         labels: One per class.
         activation: What makes probabilities of the output: `softmax`, or `none` where it holds them already.
-        fixed_batch: The batch size that the graph insists on; None where it takes any.
         assumptions: What the file did not say, in words for the user.
     """
 
@@ -113,7 +112,6 @@ class ClassifierSpec:
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     activation: Activation
-    fixed_batch: int | None = None
     assumptions: tuple[str, ...] = ()
 
     def probabilities(self, output: NDArray[np.generic]) -> NDArray[np.float32]:

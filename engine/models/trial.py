@@ -33,7 +33,7 @@ def complete(spec: ClassifierSpec, program: Program, backend: Backend, said: Mod
         ModelError: It does not run, or is no classifier.
     """
     candidates = _candidates(spec.path, program)
-    answers = _answers(spec, backend)
+    answers = _answers(spec, program, backend)
     name = next((name for name in candidates if _holds_classes(name, answers)), None)
     if name is None:
         given = ", ".join(f"{name} {list(answer.shape[1:])}" for name, answer in answers.items())
@@ -77,9 +77,9 @@ def _candidates(path: Path, program: Program) -> list[str]:
     return sure + possible
 
 
-def _answers(spec: ClassifierSpec, backend: Backend) -> _Answers:
+def _answers(spec: ClassifierSpec, program: Program, backend: Backend) -> _Answers:
     """Return the outputs for at least `_ROWS` pictures of random pixels, where they have a row for each."""
-    resize, count = spec.preprocessing.resize, spec.fixed_batch or _ROWS
+    resize, count = spec.preprocessing.resize, program.max_rows or _ROWS
     random = np.random.default_rng(0)
     batches = []
     for _ in range(0, _ROWS, count):
@@ -88,7 +88,7 @@ def _answers(spec: ClassifierSpec, backend: Backend) -> _Answers:
             future = backend.submit({spec.input_name: spec.preprocessing.model_input(pixels)}, count)
             batches.append(future.result(_TIMEOUT_S).outputs)
         except InferenceError as exc:
-            hint = "" if spec.fixed_batch else " (export it with a fixed batch if it takes fewer at a time)"
+            hint = "" if program.max_rows else " (export it with a fixed batch if it takes fewer at a time)"
             raise ModelError(f"{spec.path} cannot classify {count} pictures of random pixels: {exc}{hint}") from exc
         except TimeoutError as exc:
             raise ModelError(f"{spec.path} gave no answer to {count} pictures in {_TIMEOUT_S:.0f} s") from exc

@@ -44,7 +44,7 @@ def _device(classifier: Classifier, settings: Settings) -> Finding:
     if not health.is_ready:
         return Finding("device", "fail", health.detail, "choose another with --backend")
     spec = classifier.spec
-    count = spec.fixed_batch or settings.batch_size
+    count = classifier.program.max_rows or settings.batch_size
     resize = spec.preprocessing.resize
     pixels = np.zeros((count, resize.height_px, resize.width_px, 3), np.uint8)
     rows = spec.preprocessing.model_input(pixels)

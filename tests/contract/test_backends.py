@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from engine.backends.base import Backend, BackendOptions, Inference
 from engine.backends.registry import make_backend
 from engine.errors import DeviceNotFoundError, InferenceError, ModelError, ModelNotFoundError
+from engine.models.files import ModelFile
+from engine.options import SessionOptions
 from tests.fakes.onnx_models import FATAL_PIXEL, save_fragile
 from tests.fakes.scripted_backend import Script, ScriptedBackend, save_scripted_model, scripted_program
 
 DEADLINE_S = 20.0
 SLOTS = 2
 FIXED = 4
+OPTIONS = BackendOptions(keywords=SessionOptions(num_activations=SLOTS))
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,13 @@ def fixed_backend(case: Case, tmp_path: Path) -> Iterator[Backend]:
 
 def opened(case: Case, folder: Path, batch: int | None) -> Iterator[Backend]:
     backend = case.make(batch)
-    backend.open(case.save(folder / "model", batch), BackendOptions(activations=SLOTS))
+    backend.open(model_file(case, folder, batch), OPTIONS)
     yield backend
     backend.close()
+
+
+def model_file(case: Case, folder: Path, batch: int | None) -> ModelFile:
+    return ModelFile(case.save(folder / "model.onnx", batch), "onnx")
 
 
 def images(*levels: int) -> NDArray[np.uint8]:
@@ -81,11 +88,11 @@ def answer(future: Future[Inference]) -> NDArray[np.generic]:
 def test_opening_tells_what_the_model_takes_and_gives(case: Case, tmp_path: Path) -> None:
     for batch in (None, FIXED):
         backend = case.make(batch)
-        program = backend.open(case.save(tmp_path / "model", batch), BackendOptions(activations=SLOTS))
+        program = backend.open(model_file(case, tmp_path, batch), OPTIONS)
         ((image,), (output,)) = program.inputs, program.outputs
         assert (image.name, image.shape, image.dtype) == ("image", (batch, 8, 8, 3), np.dtype(np.uint8))
         assert (output.name, output.shape, output.dtype) == ("answer", (batch, 3), np.dtype(np.float32))
-        assert program.fixed_batch == batch
+        assert program.max_rows == batch
         assert backend.slots == SLOTS
         backend.close()
 
@@ -178,10 +185,10 @@ def test_nothing_is_taken_after_closing_and_closing_again_is_harmless(backend: B
 
 
 def test_whoever_submits_while_another_thread_closes_has_a_future_or_an_error(case: Case, tmp_path: Path) -> None:
-    model = case.save(tmp_path / "model", None)
+    model = model_file(case, tmp_path, None)
     for _ in range(10):
         backend = case.make(None)
-        backend.open(model, BackendOptions(activations=SLOTS))
+        backend.open(model, OPTIONS)
         together = Barrier(2)
 
         def submit(backend: Backend = backend, together: Barrier = together) -> list[Future[Inference]]:
@@ -210,7 +217,7 @@ def test_health_before_during_and_after(case: Case, tmp_path: Path) -> None:
     with pytest.raises(InferenceError):
         backend.submit({"image": images(1)}, 1)
     backend.close()
-    backend.open(case.save(tmp_path / "model", None), BackendOptions())
+    backend.open(model_file(case, tmp_path, None), OPTIONS)
     assert backend.health().is_ready
     assert backend.health().detail
     backend.close()
@@ -221,7 +228,7 @@ def test_a_missing_model_is_named(case: Case, tmp_path: Path) -> None:
     backend = case.make(None)
     for path in (tmp_path / "missing.onnx", tmp_path):
         with pytest.raises(ModelNotFoundError, match=str(path)):
-            backend.open(path, BackendOptions())
+            backend.open(ModelFile(path, "onnx"), OPTIONS)
     assert not backend.health().is_ready
     backend.close()
 
@@ -232,7 +239,7 @@ def test_a_broken_model_is_named_in_one_line(case: Case, tmp_path: Path, content
     path.write_bytes(content)
     backend = case.make(None)
     with pytest.raises(ModelError, match=r"broken\.onnx") as caught:
-        backend.open(path, BackendOptions())
+        backend.open(ModelFile(path, "onnx"), OPTIONS)
     assert "\n" not in str(caught.value)
     assert not backend.health().is_ready
     backend.close()
@@ -241,6 +248,6 @@ def test_a_broken_model_is_named_in_one_line(case: Case, tmp_path: Path, content
 def test_an_unknown_device_is_named(case: Case, tmp_path: Path) -> None:
     backend = case.make(None)
     with pytest.raises(DeviceNotFoundError, match="'17'"):
-        backend.open(case.save(tmp_path / "model", None), BackendOptions(device="17"))
+        backend.open(model_file(case, tmp_path, None), BackendOptions(device="17"))
     assert not backend.health().is_ready
     backend.close()

@@ -20,6 +20,7 @@ from engine.backends.base import (
     TensorSpec,
 )
 from engine.errors import DeviceNotFoundError, InferenceError, ModelError, ModelNotFoundError
+from engine.models.files import ModelFile
 
 DEADLINE_S = 20.0
 _MAGIC = b"scripted"
@@ -33,6 +34,7 @@ def sums_of_channels(images: NDArray[np.generic], _number: int) -> NDArray[np.ge
 
 
 def save_scripted_model(path: Path) -> Path:
+    path = path.with_suffix(".onnx")
     path.write_bytes(_MAGIC)
     return path
 
@@ -69,7 +71,7 @@ class TakenBatch:
     """What the device was given."""
 
     rows: NDArray[np.generic]
-    count: int
+    count: int | None
 
 
 class ScriptedBackend(Backend):
@@ -86,22 +88,23 @@ class ScriptedBackend(Backend):
         self._slots = 0
         self._defect: str | None = None
 
-    def open(self, model: Path, options: BackendOptions) -> Program:
-        if options.device not in ("cpu", "0"):
+    def open(self, model: ModelFile | None, options: BackendOptions) -> Program:
+        if options.device not in (None, "cpu", "0"):
             raise DeviceNotFoundError(f"back end scripted has no device {options.device!r}: it has cpu, 0")
-        if not model.is_file():
-            raise ModelNotFoundError(f"no model file {model}")
-        if not model.read_bytes().startswith(_MAGIC):
-            raise ModelError(f"{model} is no scripted model")
-        self._slots = options.activations
-        self._pool = ThreadPoolExecutor(options.activations, thread_name_prefix="scripted")
+        if model is None:
+            raise ModelNotFoundError("no model")
+        self.check_model(model)
+        if not model.path.read_bytes().startswith(_MAGIC):
+            raise ModelError(f"{model.path} is no scripted model")
+        self._slots = options.keywords.num_activations or 1
+        self._pool = ThreadPoolExecutor(self._slots, thread_name_prefix="scripted")
         return self.script.program
 
     @property
     def slots(self) -> int:
         return self._slots
 
-    def submit(self, inputs: Tensors, count: int) -> Future[Inference]:
+    def submit(self, inputs: Tensors, count: int | None = None) -> Future[Inference]:
         with self._changed:
             if self._pool is None:
                 raise InferenceError("the back end is closed")
@@ -131,7 +134,7 @@ class ScriptedBackend(Backend):
         if pool is not None:
             pool.shutdown(wait=True)
 
-    def _run(self, number: int, rows: NDArray[np.generic], count: int) -> Inference:
+    def _run(self, number: int, rows: NDArray[np.generic], count: int | None) -> Inference:
         started_at_s = time.monotonic()
         with self._changed:
             self._begun.add(number)

@@ -14,6 +14,7 @@ from consumers.consumer import Consumer
 from consumers.errors import DeviceFailedError
 from engine.backends.base import BackendOptions
 from engine.models.classifier import open_classifier
+from engine.options import SessionOptions
 from messaging.outcome import Classified, Skipped
 from messaging.status import read_status
 from streamer.compose import consumer_of
@@ -29,7 +30,9 @@ def is_white(rows: NDArray[np.generic]) -> bool:
 
 def consumer_on(backend: ScriptedBackend, settings: Settings, tmp_path: Path, activations: int = 1) -> Consumer:
     model = save_scripted_model(tmp_path / "scripted.onnx")
-    classifier = open_classifier(str(model), backend, BackendOptions(activations=activations))
+    classifier = open_classifier(
+        str(model), backend, BackendOptions(keywords=SessionOptions(num_activations=activations))
+    )
     return consumer_of(settings, classifier)
 
 

@@ -16,8 +16,9 @@ from engine.backends.registry import make_backend
 from engine.errors import BackendError, DeviceNotFoundError, EngineError, ModelError, ModelNotFoundError
 from engine.errors import NotAClassifierError as NoClassifier
 from engine.images.decode import Resize
-from engine.models.classifier import BUILT_IN, Classifier, open_classifier
+from engine.models.classifier import Classifier, open_classifier
 from engine.models.description import ModelDescription
+from engine.models.files import BUILT_IN
 from engine.models.graph import last_operator
 from engine.models.spec import IMAGENET_MEAN, IMAGENET_STD
 from tests.fakes import onnx_models
@@ -53,7 +54,7 @@ def scores(classifier: Classifier, rows: NDArray[np.uint8], count: int) -> NDArr
 
 def assert_scores(classifier: Classifier, model: TinyClassifier, tolerance: float = 1e-4) -> None:
     """The published scores are the probabilities that the model means, for every row."""
-    count = classifier.spec.fixed_batch or 3
+    count = classifier.program.max_rows or 3
     rows = pictures(classifier, count)
     expected = model.probabilities(classifier.spec.preprocessing.model_input(rows))
     np.testing.assert_allclose(scores(classifier, rows, count), expected, rtol=0, atol=tolerance)
@@ -67,7 +68,7 @@ def test_every_layout_type_and_batch(tmp_path: Path, layout: Any, dtype: Any, to
     with opened(model.save(tmp_path / "m.onnx")) as classifier:
         assert classifier.spec.preprocessing.layout == layout
         assert classifier.spec.preprocessing.dtype == np.dtype(dtype)
-        assert classifier.spec.fixed_batch == (batch if batch in (1, 3) else None)
+        assert classifier.program.max_rows == (batch if batch in (1, 3) else None)
         assert_scores(classifier, model, tolerance)
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from engine.backends.base import BackendOptions
 from engine.errors import InferenceError
+from engine.models.files import ModelFile
+from engine.options import SessionOptions
 from tests.fakes.scripted_backend import Script, ScriptedBackend, save_scripted_model, scripted_program
 
 DEADLINE_S = 20.0
@@ -16,7 +18,8 @@ IMAGE = np.ones((1, 8, 8, 3), np.uint8)
 
 def opened(script: Script, folder: Path, slots: int = 2) -> ScriptedBackend:
     backend = ScriptedBackend(script)
-    backend.open(save_scripted_model(folder / "model"), BackendOptions(activations=slots))
+    options = BackendOptions(keywords=SessionOptions(num_activations=slots))
+    backend.open(ModelFile(save_scripted_model(folder / "model"), "onnx"), options)
     return backend
 
 
