@@ -110,7 +110,11 @@ class ProduceSettings(Group):
 class ModelSettings(Group):
     """The model, and what its file does not say about itself."""
 
-    model: str = Field("workpiece", min_length=1, description="the built-in model, or the path of an ONNX classifier")
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="the path of a classifier, .onnx or a QPC (default: workpiece, the built-in one)",
+    )
     model_labels: Path | None = Field(None, description="a text file with one label a line (default: the model's own)")
     model_short_side: int | None = Field(
         None, ge=1, le=8192, description="resize so that the short side has so many px"
@@ -127,7 +131,6 @@ class ConsumeSettings(Group):
     """One consumer: its device, its batches, its group, its policy."""
 
     device: str = Field("0", min_length=1, max_length=100, description="the card, or a name for this consumer's group")
-    backend: str = Field("onnxruntime", description="what computes")
     batch_size: int = Field(8, ge=1, le=1024, description="frames in a micro-batch at the most")
     batch_timeout: Duration = Field(
         _duration("20ms"), ge=_duration("0ms"), le=_duration("60s"), description="a batch's first frame waits no longer"
@@ -150,11 +153,48 @@ class ConsumeSettings(Group):
     max_in_flight: int = Field(256, ge=1, le=100_000, description="frames polled and not yet committed, at the most")
     max_in_flight_bytes: ByteSize = Field(ByteSize(64 * _MIB), ge=_MIB, description="and their bytes")
     decode_threads: int = Field(2, ge=1, le=64, description="micro-batches decoded at a time")
-    inference_threads: int = Field(1, ge=1, le=256, description="CPU threads of one inference, where the CPU computes")
-    activations: int = Field(2, ge=1, le=64, description="inferences in flight on the device")
     max_frame_bytes: ByteSize = Field(ByteSize(8 * _MIB), ge=1024, description="larger frames are dead letters")
     max_frame_pixels: int = Field(40_000_000, ge=1024, description="frames with more pixels are dead letters")
     drain_timeout: Duration = Field(_duration("10s"), description="time to finish what is in flight when told to stop")
+
+
+class EngineSettings(Group):
+    """What computes, and how much of it at a time."""
+
+    backend: str | None = Field(
+        None,
+        description="onnxruntime, openvino, qaic, qnn, qai_hub, tinygrad or simulator "
+        "(default: qaic where its SDK and a card are, else onnxruntime)",
+    )
+    activations: int | None = Field(
+        None, ge=1, le=1024, description="instances of the network on the device (default: the back end's; 2 on CPUs)"
+    )
+    set_size: int | None = Field(
+        None, ge=1, le=1024, description="inferences in flight for each of them (default: the back end's)"
+    )
+    inference_threads: int | None = Field(
+        None, ge=1, le=256, description="CPU threads of one inference (default: 1, where the CPU computes)"
+    )
+    options_path: Path | None = Field(
+        None, description="a YAML file of Session keywords, such as aic_num_cores; flags win"
+    )
+    data_path_timeout: Duration = Field(
+        _duration("60s"), ge=_duration("1ms"), description="a device that is silent for so long is given up"
+    )
+    row: str | None = Field(
+        None, min_length=1, description="the card that the simulator is, such as resnet50/best-throughput"
+    )
+    compute: Literal["real", "none"] | None = Field(
+        None, description="whether the simulator computes answers or takes the time alone (default: real)"
+    )
+
+
+class BenchmarkSettings(Group):
+    """How much is run."""
+
+    device: str | None = Field(None, min_length=1, description="the back end's own name for it: cpu, cuda:0, a card")
+    num_inferences: int | None = Field(None, ge=1, description="how many batches to run (default: 40)")
+    time: Seconds | None = Field(None, gt=_duration("0ms"), description="for how long to run instead")
 
 
 class BrokerSettings(Group):
@@ -176,12 +216,15 @@ class DemoSettings(Group):
     seconds: Seconds = Field(_duration("10s"), gt=_duration("0ms"), description="how long the cameras run")
 
 
-class Settings(KafkaSettings, TopicSettings, CameraSettings, ProduceSettings, ModelSettings, ConsumeSettings):
+class Settings(
+    KafkaSettings, TopicSettings, CameraSettings, ProduceSettings, ModelSettings, ConsumeSettings, EngineSettings
+):
     """All settings of the program."""
 
     broker: BrokerSettings = BrokerSettings()
     demo: DemoSettings = DemoSettings()
+    benchmark: BenchmarkSettings = BenchmarkSettings()
 
 
 #: Groups that stand in a table of their own, by the name of the table.
-SECTIONS: dict[str, type[Group]] = {"broker": BrokerSettings, "demo": DemoSettings}
+SECTIONS: dict[str, type[Group]] = {"broker": BrokerSettings, "demo": DemoSettings, "benchmark": BenchmarkSettings}

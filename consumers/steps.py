@@ -138,8 +138,8 @@ class Label:
 
     def __call__(self, batch: Batch) -> Batch:
         """Fill `top` and `scores`."""
-        if batch.inference is None:
-            return batch
+        if batch.inference is None or not batch.inference.outputs:
+            return batch  # nothing reached the device, or it computes nothing and takes its time alone
         scores = self._spec.probabilities(batch.inference.outputs[self._spec.output_name])
         # A stable sort, so that equal scores keep the order of the classes.
         batch.top = np.argsort(-scores, axis=1, kind="stable")[:, : self._top]

@@ -4,10 +4,30 @@ The command is `streamer`; `streamer.compose` shows how the parts go together.
 """
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.pipeline.model_step import GPURuntimeComponent, ModelStep, Warmup
+
+    from engine.pipeline.pipeline import Pipeline
+    from engine.pipeline.step import Step
+    from engine.session import Session
 
 __version__ = "0.1.0"
+__all__ = ["GPURuntimeComponent", "ModelStep", "Pipeline", "Session", "Step", "Warmup", "__version__"]
+
+#: What `from streamer import …` gives, and where it is; imported when it is asked for, so that the command starts fast.
+_PUBLIC = {
+    "Session": "engine.session",
+    "Pipeline": "engine.pipeline.pipeline",
+    "Step": "engine.pipeline.step",
+    "ModelStep": "engine.pipeline.model_step",
+    "GPURuntimeComponent": "engine.pipeline.model_step",
+    "Warmup": "engine.pipeline.model_step",
+}
 
 _HOME = Path(__file__).resolve().parent.parent
 
@@ -27,6 +47,17 @@ def _check_names() -> None:
                 f"streamer needs its own package `{name}`, but Python finds {where}: rename that file or folder, "
                 "or run streamer from another directory"
             )
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for.
+
+    Raises:
+        AttributeError: There is no such name.
+    """
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'streamer' has no {name}")
+    return getattr(import_module(_PUBLIC[name]), name)
 
 
 def _is_command() -> bool:

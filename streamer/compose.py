@@ -1,8 +1,10 @@
 """From settings to objects: the one module that names concrete sources, back ends and topics."""
 
+from typing import Any
+
 from config.cameras import read_cameras
 from config.errors import ConfigError
-from config.settings import CameraSettings, Settings
+from config.settings import CameraSettings, EngineSettings, Settings
 from consumers.admission import Admission
 from consumers.consumer import Consumer, ConsumerOptions, ConsumerParts
 from consumers.dispatcher import Dispatcher
@@ -12,14 +14,12 @@ from consumers.outcomes import ConsumerIdentity, OutcomePublisher
 from consumers.steps import classification_steps
 from consumers.subscription import FrameSubscription, SubscriptionOptions
 from consumers.telemetry import ConsumerTelemetry
-from engine.backends.base import BackendOptions
-from engine.backends.registry import make_backend
 from engine.batching import MicroBatcher
 from engine.images.header import ImageLimits
 from engine.models.classifier import Classifier, open_classifier
 from engine.models.description import ModelDescription, read_labels
-from engine.options import SessionOptions
 from engine.pipeline.pipeline import Pipeline
+from engine.session_keywords import read_keywords
 from messaging.kafka import Kafka
 from messaging.topics import TopicNames, TopicPlan
 from producers.camera import Camera, CameraOptions
@@ -117,12 +117,27 @@ def classifier_of(settings: Settings) -> Classifier:
         activation=settings.model_activation,
     )
     # On the CPU the device's number only names the group.
-    backend = make_backend(settings.backend)
-    options = BackendOptions(
-        keywords=SessionOptions(num_activations=settings.activations),
-        own=backend.Own.model_validate({"inference_threads": settings.inference_threads}),
-    )
-    return open_classifier(settings.model, backend, options, said)
+    wanted = engine_keywords(settings) | {"device": settings.device}
+    # Decoding needs the cores as well, so an inference has one thread and there are two of them.
+    keywords = read_keywords(wanted, host_defaults={"num_activations": 2, "inference_threads": 1}, is_strict=False)
+    # A simulated card that computes nothing needs no model.
+    name = settings.model or (None if settings.compute == "none" else "workpiece")
+    return open_classifier(name, keywords.backend(), keywords.options, said)
+
+
+def engine_keywords(settings: EngineSettings) -> dict[str, Any]:
+    """Return what was said of the engine, in the keywords of `Session`."""
+    said: dict[str, Any] = {
+        "backend": settings.backend,
+        "num_activations": settings.activations,
+        "set_size": settings.set_size,
+        "inference_threads": settings.inference_threads,
+        "options_path": settings.options_path,
+        "data_path_timeout": settings.data_path_timeout.total_seconds(),
+        "row": settings.row,
+        "compute": settings.compute,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
@@ -133,7 +148,7 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
     max_age_us = round(settings.max_age.total_seconds() * 1e6) if settings.max_age is not None else None
     freshness = Freshness(settings.policy, max_age_us)
     telemetry = ConsumerTelemetry(group, topics.frames)
-    identity = ConsumerIdentity(group, settings.device, settings.backend, spec)
+    identity = ConsumerIdentity(group, settings.device, classifier.backend.name, spec)
     pipeline = Pipeline(
         classification_steps(
             classifier,

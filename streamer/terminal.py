@@ -2,7 +2,8 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 _MAX_CELL_CHARS = 1000
@@ -45,6 +46,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     with console.capture() as capture:  # rich would end the program where the reader of a pipe left
         console.print(table)
     print(capture.get(), end="")  # noqa: T201
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on standard error that something takes its time; in a file or a pipe nothing is said."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
 
 
 def print_json(value: Any) -> None:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -19,6 +19,10 @@ from engine.options import SessionOptions
 Tensors = Mapping[str, NDArray[np.generic]]
 #: What a back end does with a keyword that somebody gave: `ignored` with a notice.
 Treatment = Literal["used", "ignored", "refused"]
+
+
+#: The keywords that a session obeys itself, whatever the back end.
+MEASURING = frozenset({"enable_metrics", "enable_profiling"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,10 @@ class BackendOptions:
     data_path_timeout_s: float = 60.0
     own: OwnOptions | None = None
 
+    def with_keywords(self, keywords: SessionOptions) -> "BackendOptions":
+        """Return these options with other keywords."""
+        return replace(self, keywords=keywords)
+
 
 @dataclass(frozen=True, slots=True)
 class Inference:
@@ -184,17 +192,33 @@ class Backend(ABC):
     #: The vendor's keywords that it obeys, and those that it refuses, with the reason; it ignores the others.
     uses: ClassVar[frozenset[str]] = frozenset()
     refuses: ClassVar[Mapping[str, str]] = {}
+    #: Whether times, or answers, come from a simulation.
+    is_simulated: ClassVar[bool] = False
     #: Keywords of its own.
     Own: ClassVar[type[OwnOptions]] = OwnOptions
     #: Whether inference takes this machine's own cores, which decoding needs as well.
     computes_on_host: ClassVar[bool] = False
+
+    #: Inferences in flight for each activation, where nobody said how many.
+    default_set_size: ClassVar[int] = 1
+
+    def concurrency(self, options: BackendOptions) -> tuple[int, int]:
+        """Return how many activations there are, and how many inferences each has in flight."""
+        keywords = options.keywords
+        return keywords.num_activations or 1, keywords.set_size or self.default_set_size
 
     @classmethod
     def treatment(cls, keyword: str) -> Treatment:
         """Return what it does with one of the 61 keywords."""
         if keyword in cls.refuses:
             return "refused"
-        return "used" if keyword in cls.uses else "ignored"
+        return "used" if keyword in cls.uses or keyword in MEASURING else "ignored"
+
+    @classmethod
+    def has_device_name(cls, name: str) -> bool:
+        """Tell whether a name can be one of its devices; where not, it is only what somebody calls a consumer."""
+        del name
+        return False
 
     def compile(self, model: ModelFile, options: BackendOptions) -> ModelFile:
         """Make the file that `open` takes; the model itself where there is nothing to compile.

@@ -48,13 +48,18 @@ class OnnxRuntimeBackend(ThreadedBackend):
     Own = OnnxRuntimeOwn
     computes_on_host = True
 
+    @classmethod
+    def has_device_name(cls, name: str) -> bool:
+        """Tell whether it is `cpu` or a `cuda:N`."""
+        return name.lower() == "cpu" or _CUDA.match(name.lower()) is not None
+
     def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
         """Load the ONNX file; see `Backend.open`."""
         if model is None:
             raise ModelNotFoundError("back end onnxruntime needs a model: give the path of an .onnx file")
         own = options.own if isinstance(options.own, OnnxRuntimeOwn) else OnnxRuntimeOwn()
-        slots = (options.keywords.num_activations or 1) * (options.keywords.set_size or 1)
-        return OnnxRuntimeNetwork(model, options, _provider(options), slots, own.inference_threads)
+        activations, set_size = self.concurrency(options)
+        return OnnxRuntimeNetwork(model, options, _provider(options), activations * set_size, own.inference_threads)
 
 
 class OnnxRuntimeNetwork(Network):

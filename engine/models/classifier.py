@@ -37,12 +37,12 @@ class Classifier:
 
 
 def open_classifier(
-    model: str, backend: Backend, options: BackendOptions, said: ModelDescription | None = None
+    model: str | None, backend: Backend, options: BackendOptions, said: ModelDescription | None = None
 ) -> Classifier:
     """Open a model, find out how it is fed, and run it once on random pixels.
 
     Args:
-        model: A built-in model's name, or a path.
+        model: A built-in model's name, or a path; None for a simulated card alone.
         backend: Not yet opened; closed again where this fails.
         options: How it is run.
         said: What the user says about the model; wins over what the file says.
@@ -51,23 +51,27 @@ def open_classifier(
         ModelError: The file cannot be used, or is no classifier.
         DeviceNotFoundError: The back end has no such device.
     """
-    file = locate_model(model)
+    file = locate_model(model) if model is not None else None
     if said is not None:
         check(said, "the settings")
     try:
-        path = file.path
-        program = backend.open(backend.compile(file, options), options)
-        description = from_toml(path).over(from_metadata(program.metadata, path))
+        program = backend.open(backend.compile(file, options) if file is not None else None, options)
+        path = file.path if file is not None else Path(program.metadata.get("streamer.name", backend.name))
+        description = from_metadata(program.metadata, path)
+        if file is not None:
+            description = from_toml(path).over(description)
         if said is not None:
             description = said.over(description)
-        spec = _describe(path, program, description)
-        return Classifier(complete(spec, program, backend, description), program, backend)
+        spec = _describe(path, program, description, _digest(path) if file is not None else "")
+        # A simulated card may take its time and compute nothing: then there is nothing to try.
+        spec = complete(spec, program, backend, description) if program.outputs else spec
+        return Classifier(spec, program, backend)
     except BaseException:
         backend.close()
         raise
 
 
-def _describe(path: Path, program: Program, said: ModelDescription) -> ClassifierSpec:
+def _describe(path: Path, program: Program, said: ModelDescription, digest: str) -> ClassifierSpec:
     """Put together what is known before the model has run."""
     if len(program.inputs) != 1:
         names = ", ".join(spec.name for spec in program.inputs)
@@ -100,7 +104,7 @@ def _describe(path: Path, program: Program, said: ModelDescription) -> Classifie
     return ClassifierSpec(
         name=said.name or path.stem,
         path=path,
-        digest=_digest(path),
+        digest=digest,
         input_name=image.name,
         output_name="",  # the trial finds it
         labels=said.labels or (),

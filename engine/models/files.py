@@ -45,7 +45,7 @@ class ModelFile:
     kind: ModelKind
 
 
-def locate_model(name: str | Path) -> ModelFile:
+def locate_model(name: str | os.PathLike[str]) -> ModelFile:
     """Return the file that is meant.
 
     Args:

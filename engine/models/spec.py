@@ -95,10 +95,10 @@ class ClassifierSpec:
 
     Attributes:
         name: What results call it.
-        path: The file.
-        digest: `sha256:` and the hash of the file.
+        path: The file; for a simulated card without a model its name.
+        digest: `sha256:` and the hash of the file; empty where there is none.
         input_name: The tensor that takes pictures.
-        output_name: The tensor that holds one value per class.
+        output_name: The tensor that holds one value per class; empty where nothing is computed.
         labels: One per class.
         activation: What makes probabilities of the output: `softmax`, or `none` where it holds them already.
         assumptions: What the file did not say, in words for the user.

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import NoReturn
 
 from config.errors import ConfigError
-from config.settings import ConsumeSettings, KafkaSettings, ModelSettings, Settings
+from config.settings import ConsumeSettings, EngineSettings, KafkaSettings, ModelSettings, Settings
 from streamer.cli.command import Call, Command
 
 
@@ -58,7 +58,7 @@ def _run(call: Call) -> int:
                 print(f"model {harmless(spec.name)}: {assumption}", file=sys.stderr)
             create_topics(kafka_of(settings), topic_plan(settings))
             print(
-                f"model {harmless(spec.name)} ({len(spec.labels)} classes) on {settings.backend}; "
+                f"model {harmless(spec.name)} ({len(spec.labels)} classes) on {classifier.backend.health().detail}; "
                 f"group {group} gets every frame of {settings.frames_topic}; give cards the same --group to share",
                 file=sys.stderr,
             )
@@ -91,10 +91,11 @@ COMMAND = Command(
     help="Classify the frames of the frames topic with one device, and publish one result for each.\n\n"
     "Each device has a consumer group of its own and sees every frame; devices with the same --group share them.",
     run=_run,
-    settings=((ConsumeSettings, ""), (ModelSettings, ""), (KafkaSettings, "")),
+    settings=((ConsumeSettings, ""), (ModelSettings, ""), (EngineSettings, ""), (KafkaSettings, "")),
     add_arguments=_arguments,
     examples="streamer consume --device 0\n"
     "streamer consume --device 0 --model bottles.onnx --batch-size 16 --batch-timeout 10ms\n"
     "streamer consume --device 1 --group line --policy freshest --max-age 500ms\n"
+    "streamer consume --backend simulator --row resnet50/best-throughput --compute none\n"
     "streamer consume --from 2026-11-21T08:00:00Z --until-idle 5s --json",
 )

@@ -1,8 +1,7 @@
 """Topics of a test's own, frames to feed them, and consumers that run in a thread."""
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
@@ -22,18 +21,7 @@ from messaging.timestamps import now_us
 from messaging.topics import TopicNames
 from messaging.trace_context import new_traceparent
 from streamer.compose import classifier_of, consumer_of
-
-DEADLINE_S = 30.0
-
-
-def wait_until(is_true: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Wait for something, with a deadline; the pause is short and never what a test relies on."""
-    until_s = time.monotonic() + deadline_s
-    pause = Event()
-    while not is_true():
-        if time.monotonic() > until_s:
-            raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
-        pause.wait(0.02)
+from tests.fakes.waiting import DEADLINE_S
 
 
 def jpeg(seed: int = 0, side_px: int = 64) -> bytes:

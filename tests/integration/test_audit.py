@@ -22,7 +22,8 @@ from messaging.trace_context import new_traceparent
 from streamer.audit import CameraNotFoundError, GroupNotFoundError, GroupReport, audit
 from streamer.cli.main import main
 from streamer.compose import classifier_of, consumer_of
-from tests.integration.stage import DEADLINE_S, Stage, camera_frames, consume_all, running, wait_until
+from tests.fakes.waiting import DEADLINE_S, wait_until
+from tests.integration.stage import Stage, camera_frames, consume_all, running
 
 pytestmark = pytest.mark.broker
 

@@ -22,7 +22,8 @@ from messaging.frame import write_frame
 from messaging.outcome import Classified, Skipped
 from messaging.status import WorkerStatus, read_status
 from messaging.timestamps import format_us, now_us
-from tests.integration.stage import DEADLINE_S, Stage, camera_frames, consume_all, jpeg, wait_until
+from tests.fakes.waiting import DEADLINE_S, wait_until
+from tests.integration.stage import Stage, camera_frames, consume_all, jpeg
 
 
 def test_every_frame_has_one_result_in_its_cameras_order(stage: Stage) -> None:

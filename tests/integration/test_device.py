@@ -19,7 +19,8 @@ from messaging.outcome import Classified, Skipped
 from messaging.status import read_status
 from streamer.compose import consumer_of
 from tests.fakes.scripted_backend import Script, ScriptedBackend, save_scripted_model
-from tests.integration.stage import DEADLINE_S, Stage, camera_frames, running, wait_until
+from tests.fakes.waiting import DEADLINE_S, wait_until
+from tests.integration.stage import Stage, camera_frames, running
 
 _WHITE: bytes = simplejpeg.encode_jpeg(np.full((64, 64, 3), 255, np.uint8), quality=95)
 

@@ -15,7 +15,8 @@ from messaging.status import CameraStatus, write_status
 from messaging.timestamps import format_us, now_us
 from streamer.cli.main import main
 from tests.conftest import TopicFactory
-from tests.integration.stage import DEADLINE_S, Stage
+from tests.fakes.waiting import DEADLINE_S
+from tests.integration.stage import Stage
 
 #: Longer than the whole run may take where one part does not answer.
 LIMIT_S = 45.0

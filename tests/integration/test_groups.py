@@ -8,7 +8,8 @@ from typing import Self
 from consumers.consumer import Consumer
 from messaging.frame import Frame, write_frame
 from streamer.compose import classifier_of, consumer_of
-from tests.integration.stage import DEADLINE_S, Stage, camera_frames, consume_all, running, wait_until
+from tests.fakes.waiting import DEADLINE_S, wait_until
+from tests.integration.stage import Stage, camera_frames, consume_all, running
 
 
 class Feeder:

@@ -10,7 +10,8 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from messaging.cloudevents import STATUS_TYPE
 from messaging.outcome import Classified
-from tests.integration.stage import DEADLINE_S, Stage, camera_frames, consume_all, jpeg
+from tests.fakes.waiting import DEADLINE_S
+from tests.integration.stage import Stage, camera_frames, consume_all, jpeg
 
 
 def send(stage: Stage, *headers: tuple[str, bytes], key: bytes = b"poison", value: bytes | None = None) -> None:

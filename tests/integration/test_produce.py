@@ -24,7 +24,8 @@ from producers.encoding import JpegEncoder
 from producers.errors import SourceFailedError
 from producers.publisher import CameraLedger, FramePublisher
 from producers.sources.base import Picture, Source
-from tests.integration.stage import DEADLINE_S, Stage, camera_frames, jpeg, wait_until
+from tests.fakes.waiting import DEADLINE_S, wait_until
+from tests.integration.stage import Stage, camera_frames, jpeg
 
 
 def produce(*flags: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from messaging.errors import BrokerUnavailableError, TopicError
 from messaging.kafka import Kafka
 from messaging.reader import TopicReader
 from tests.conftest import TopicFactory
-from tests.integration.stage import wait_until
+from tests.fakes.waiting import wait_until
 
 pytestmark = pytest.mark.broker
 DEADLINE_S = 30.0

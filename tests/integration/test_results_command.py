@@ -32,7 +32,8 @@ from messaging.outcome import (
 from messaging.timestamps import now_us
 from messaging.trace_context import new_traceparent
 from streamer.cli.main import main
-from tests.integration.stage import DEADLINE_S, Stage
+from tests.fakes.waiting import DEADLINE_S
+from tests.integration.stage import Stage
 
 pytestmark = pytest.mark.broker
 

@@ -1,0 +1,370 @@
+"""`Session`: one way to run a model, with the interface of the vendor's `qaic` package, on every back end.
+
+    from streamer import Session
+
+    session = Session("resnet50.onnx", onnx_define_symbol={"batch": 8})
+    shape, dtype = session.model_input_shape_dict["data"]
+    outputs = session.run({"data": pixels})
+
+Names, keywords, return values and printed forms are those of quic/cloud-ai-sdk-pages docs/Python-API/qaic/qaic.md.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from os import PathLike
+from threading import RLock
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backends.base import Backend, BackendOptions, Health, Inference, Program, Tensors, TensorSpec
+from engine.errors import InferenceError, ModelNotFoundError, OptionsError
+from engine.models.files import ModelFile, locate_model
+from engine.options import UPDATABLE, nearest, session_options
+from engine.session_keywords import read_keywords
+from engine.session_metrics import LatencyMetrics, ProfiledFunction, Profiles, metrics_lines, profile_lines
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_INFERENCES = 40
+Shape = tuple[tuple[int, ...], np.dtype[np.generic]]
+
+
+class ShapeDict(dict[str, Shape]):
+    """Name → (shape, dtype). It answers as a mapping, and as the method that the vendor documents."""
+
+    def __call__(self) -> dict[str, Shape]:
+        """Return a copy of its own."""
+        return dict(self)
+
+
+class BenchmarkResult(NamedTuple):
+    """What `run_benchmark` gives: the vendor's four values.
+
+    Attributes:
+        inf_completed: Inferences run. One inference is one batch, not one image.
+        inf_rate: Inferences, so batches, per second; `images_per_s` counts rows.
+        inf_time: Seconds from the first to the last.
+        batch_size: Rows of one inference.
+    """
+
+    inf_completed: int
+    inf_rate: float
+    inf_time: float
+    batch_size: int
+
+    @property
+    def images_per_s(self) -> float:
+        """Rows per second."""
+        return self.inf_rate * self.batch_size
+
+
+class Session:
+    """A model on a device.
+
+    It compiles as it is made, unless `compile=False`; the network is loaded by `setup` or the first `run`, and again
+    by the first one after `reset`. Any thread may call `run`.
+    """
+
+    def __init__(self, model_path: str | PathLike[str] | None = None, **keywords: Any) -> None:
+        """Take a model, and compile it where the back end does that.
+
+        Args:
+            model_path: An `.onnx` file, a QPC, a glob that matches one file, or another kind that the back end takes.
+            **keywords: The vendor's 61 (`engine.options.SessionOptions`), and: `backend`, by name (default: `qaic`
+                where its SDK and a card are, else `onnxruntime`); `device`, the back end's own name for it;
+                `options_path`, a YAML file of keywords, over which the ones given here win; `compile`;
+                `data_path_timeout`, seconds after which a silent device is given up (default 60); and what the back
+                end has of its own.
+
+        Raises:
+            OptionsError: A keyword is unknown, out of range, excluded, or refused by the back end.
+            ModelError: The model cannot be used.
+            BackendError: There is no such back end, or its software is missing.
+        """
+        said = read_keywords(keywords)
+        self.backend_name = said.backend.name
+        self._backend: Backend = said.backend()
+        self._options: BackendOptions = said.options
+        if model_path is None and self._backend.needs_model:
+            raise ModelNotFoundError(f"back end {self.backend_name} needs a model: Session('model.onnx')")
+        self._model: ModelFile | None = None if model_path is None else locate_model(model_path)
+        if self._model is not None:
+            self._demand_descriptions(self._model)
+            if said.compile:
+                self._model = self._backend.compile(self._model, self._options)
+            else:
+                self._backend.check_model(self._model)
+        self._life = RLock()
+        self._program: Program | None = None
+        self._is_loaded = False
+        self._shapes: tuple[ShapeDict, ShapeDict] | None = None
+        self._metrics = LatencyMetrics()
+        self._profiles = Profiles()
+
+    def __enter__(self) -> Self:
+        """Return itself, for a `with` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the device go."""
+        self.reset()
+
+    # Life.
+
+    def setup(self) -> None:
+        """Load the network onto the device, unless it is.
+
+        Raises:
+            ModelError: The device cannot take it.
+            DeviceNotFoundError: There is no such device.
+        """
+        with self._life:
+            if not self._is_loaded:
+                self._program = self._backend.open(self._model, self._options)
+                self._is_loaded = True
+
+    def reset(self) -> None:
+        """Let go of everything that the session holds of the device; the next run loads the network again."""
+        with self._life:
+            if self._is_loaded:
+                self._is_loaded = False
+                self._backend.close()
+
+    def backend_options(self) -> dict[str, int]:
+        """Return the options that `update_backend_options` takes, and their values."""
+        activations, set_size = self._backend.concurrency(self._options)
+        return {"dev_id": self._options.keywords.dev_id, "num_activations": activations, "set_size": set_size}
+
+    def update_backend_options(self, **keywords: int) -> None:
+        """Set `dev_id`, `num_activations` or `set_size`; a loaded network is loaded anew by the next run.
+
+        Raises:
+            OptionsError: Another name, or a value out of range; nothing is changed then.
+        """
+        for name in keywords:
+            if name not in UPDATABLE:
+                known = ", ".join(UPDATABLE)
+                raise OptionsError(
+                    f"update_backend_options has no {name}{nearest(name, UPDATABLE)}: it takes {known}; "
+                    "other options are given when the session is made"
+                )
+        with self._life:
+            before = self._options.keywords
+            given = {name: getattr(before, name) for name in before.model_fields_set}
+            given |= {UPDATABLE[name]: value for name, value in keywords.items()}
+            self._options = self._options.with_keywords(session_options(given, origin="update_backend_options"))
+            self.reset()
+
+    def health(self) -> Health:
+        """Tell whether the device can be given work, and what it is."""
+        return self._backend.health()
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether times, or answers, come from a simulation."""
+        return self._backend.is_simulated
+
+    # Shapes.
+
+    @property
+    def model_input_shape_dict(self) -> ShapeDict:
+        """Name → (shape, dtype) of each input, every dimension resolved; also as a method.
+
+        Raises:
+            OptionsError: An axis other than the batch's is open and no `onnx_define_symbol` closes it.
+        """
+        return self._resolved_shapes()[0]
+
+    @property
+    def model_output_shape_dict(self) -> ShapeDict:
+        """Name → (shape, dtype) of each output, every dimension resolved; also as a method.
+
+        What the file leaves open is found by one run on random data.
+        """
+        return self._resolved_shapes()[1]
+
+    # Running.
+
+    def run(self, input_dict: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """Run one inference.
+
+        Args:
+            input_dict: One array for each input, of its shape and dtype. Where the program's batch is fixed, fewer
+                rows are padded, and the outputs have as many as were given.
+
+        Raises:
+            InferenceError: The inputs do not fit, or the device failed.
+        """
+        keywords = self._options.keywords
+        if not (keywords.enable_metrics or keywords.enable_profiling):
+            return dict(self._infer(input_dict).outputs)
+        began_s = time.perf_counter()
+        if keywords.enable_profiling:
+            inference = self._profiles.run(lambda: self._infer(input_dict, is_profiled=True))
+        else:
+            inference = self._infer(input_dict)
+        self._metrics.add(time.perf_counter() - began_s)
+        return dict(inference.outputs)
+
+    def run_benchmark(
+        self,
+        num_inferences: int | None = None,
+        inf_time: float | None = None,
+        input_dict: Mapping[str, NDArray[np.generic]] | None = None,
+    ) -> BenchmarkResult:
+        """Run inferences as fast as the device takes them, with all its slots busy.
+
+        It counts inferences: one is one batch of `batch_size` images.
+
+        Args:
+            num_inferences: How many (default 40).
+            inf_time: For how many seconds instead.
+            input_dict: What to run (default: random data).
+
+        Returns:
+            `inf_completed, inf_rate, inf_time, batch_size`.
+
+        Raises:
+            OptionsError: A number and a time are given, or one that is not above 0.
+            InferenceError: One failed.
+        """
+        if num_inferences is not None and inf_time is not None:
+            raise OptionsError("run_benchmark: num_inferences and inf_time exclude each other: give one")
+        for name, value in (("num_inferences", num_inferences), ("inf_time", inf_time)):
+            if value is not None and not value > 0:
+                raise OptionsError(f"run_benchmark: {name} is {value}: give one above 0")
+        runs = None if inf_time is not None else num_inferences or _DEFAULT_INFERENCES
+        self.setup()
+        inputs = self._random_inputs() if input_dict is None else dict(input_dict)
+        padded, _ = self._fitted(inputs)
+        self._backend.submit(padded).result()  # the first one is slower: memory, caches
+        completed, took_s = self._backend.benchmark(padded, runs, inf_time)
+        first = next(iter(padded.values()), None)
+        batch_size = len(first) if first is not None and first.ndim else 1
+        return BenchmarkResult(completed, completed / took_s if took_s else 0.0, took_s, batch_size)
+
+    # Measuring.
+
+    def get_metrics(self) -> dict[str, float]:
+        """Return latencies in seconds by the documented names.
+
+        Raises:
+            OptionsError: Neither `enable_metrics` nor `enable_profiling` is on.
+        """
+        keywords = self._options.keywords
+        if not (keywords.enable_metrics or keywords.enable_profiling):
+            raise OptionsError("nothing was measured: make the session with enable_metrics=True")
+        return self._metrics.summary()
+
+    def print_metrics(self) -> None:
+        """Print them."""
+        print("\n".join(metrics_lines(self.get_metrics())))  # noqa: T201 - what the method is for
+
+    @property
+    def profiling_results(self) -> list[list[ProfiledFunction]]:
+        """The profile of each run, in order; of the first `MAX_PROFILES`."""
+        return self._profiles.results
+
+    def print_profile_data(self, n: int = 1) -> None:
+        """Print the profiles of the first `n` runs.
+
+        Raises:
+            OptionsError: `enable_profiling` is off.
+        """
+        if not self._options.keywords.enable_profiling:
+            raise OptionsError("nothing was profiled: make the session with enable_profiling=True")
+        print("\n".join(profile_lines(self.profiling_results[:n])))  # noqa: T201 - what the method is for
+
+    # Within.
+
+    def _demand_descriptions(self, model: ModelFile) -> None:
+        """Refuse a model that says too little about itself, where the back end takes its kind at all."""
+        keywords = self._options.keywords
+        if model.kind not in self._backend.kinds:
+            return  # its own check says how to convert it
+        if model.kind == "tensorflow" and not keywords.output_node_names:
+            raise OptionsError(f"{model.path}: a TensorFlow model needs output_node_names, in the file's order")
+        if model.kind == "torch" and not keywords.model_inputs:
+            raise OptionsError(
+                f"{model.path}: a PyTorch model needs model_inputs: input_name, input_type and input_shape of each"
+            )
+
+    def _loaded(self) -> Program:
+        self.setup()
+        if self._program is None:
+            raise InferenceError("the session holds no program")
+        return self._program
+
+    def _infer(self, inputs: Tensors, *, is_profiled: bool = False) -> Inference:
+        fitted, count = self._fitted(inputs)
+        if is_profiled:
+            return self._backend.call(fitted, count)
+        return self._backend.submit(fitted, count).result()
+
+    def _fitted(self, inputs: Tensors) -> tuple[Tensors, int | None]:
+        """Return the inputs, padded where the program's batch is larger, and how many rows hold data."""
+        program = self._loaded()
+        first = inputs.get(program.inputs[0].name) if program.inputs else None
+        if not program.batch_sizes or first is None or not first.ndim:
+            return inputs, None
+        count = len(first)
+        if any(value.ndim == 0 or len(value) != count for value in inputs.values()):
+            # Of different rows: no batch, and each has to have its own shape. A ladder is for batches alone.
+            return inputs, count if program.ladder else None
+        rows = program.rows_for(count) if 0 < count <= (program.max_rows or count) else count
+        if rows == count:
+            return inputs, count if program.ladder else None
+        padded = {
+            name: np.concatenate([value, np.zeros((rows - count, *value.shape[1:]), value.dtype)])
+            for name, value in inputs.items()
+        }
+        return padded, count
+
+    def _resolved_shapes(self) -> tuple[ShapeDict, ShapeDict]:
+        with self._life:
+            if self._shapes is None:
+                program = self._loaded()
+                batch = program.max_rows or 1
+                inputs = ShapeDict(
+                    {spec.name: (_resolved(spec, batch), spec.dtype) for spec in program.inputs},
+                )
+                outputs = ShapeDict()
+                run: Inference | None = None
+                for spec in program.outputs:
+                    shape = tuple(batch if axis == 0 and size is None else size for axis, size in enumerate(spec.shape))
+                    if not shape or None in shape:
+                        # The file does not say, or says nothing: an answer does.
+                        run = run or self._backend.submit(_random(inputs)).result()
+                        shape = run.outputs[spec.name].shape
+                    outputs[spec.name] = (tuple(size for size in shape if size is not None), spec.dtype)
+                self._shapes = (inputs, outputs)
+            return self._shapes
+
+    def _random_inputs(self) -> dict[str, NDArray[np.generic]]:
+        return _random(self.model_input_shape_dict)
+
+
+def _resolved(spec: TensorSpec, batch: int) -> tuple[int, ...]:
+    shape = []
+    for axis, size in enumerate(spec.shape):
+        if size is None and axis > 0:
+            symbol = spec.symbols[axis] if axis < len(spec.symbols) else None
+            hint = f"onnx_define_symbol={{{symbol!r}: SIZE}}" if symbol else "a model that is exported with its size"
+            raise OptionsError(f"axis {axis} of input {spec.name} is open ({symbol or 'without a name'}): give {hint}")
+        shape.append(batch if size is None else size)
+    return tuple(shape)
+
+
+def _random(shapes: Mapping[str, Shape]) -> dict[str, NDArray[np.generic]]:
+    """Return random data: floats in 0–1, bytes in 0–255, and 0 or 1 for other integers, which may be indices."""
+    random = np.random.default_rng(0)
+    data: dict[str, NDArray[np.generic]] = {}
+    for name, (shape, dtype) in shapes.items():
+        if np.issubdtype(dtype, np.floating):
+            data[name] = random.random(shape).astype(dtype)
+        else:
+            data[name] = random.integers(0, 256 if dtype == np.uint8 else 2, shape).astype(dtype)
+    return data

@@ -1,0 +1,95 @@
+"""Keywords of a session, from the call and from a YAML file: whose they are, and what becomes of them."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.backends.base import Backend, BackendOptions
+from engine.backends.registry import backend_class, default_backend
+from engine.errors import OptionsError
+from engine.options import SessionOptions, nearest, parse, session_options
+from engine.options_file import OptionsFile, read_options
+
+log = logging.getLogger(__name__)
+
+#: What a session takes besides the vendor's 61 and a back end's own.
+SESSION_KEYWORDS = ("backend", "device", "options_path", "compile", "data_path_timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeywords:
+    """What the keywords of a session come to."""
+
+    backend: type[Backend]
+    options: BackendOptions
+    compile: bool
+
+
+def read_keywords(
+    keywords: Mapping[str, Any], host_defaults: Mapping[str, Any] | None = None, *, is_strict: bool = True
+) -> SessionKeywords:
+    """Sort keywords out. What the back end ignores is named in the log, in one line.
+
+    Args:
+        keywords: Names and values.
+        host_defaults: Values of keywords that nobody gave, for a back end that computes on this machine.
+        is_strict: Whether a `device` that is no name of the back end's is refused by it, rather than left out.
+
+    Raises:
+        OptionsError: A name is unknown, a value out of range or refused.
+        BackendError: There is no such back end.
+    """
+    given = dict(keywords)
+    path = given.pop("options_path", None)
+    file = read_options(path) if path is not None else OptionsFile()
+    # Which names there are is the back end's to say, so its own name comes first.
+    backend = _backend(given.get("backend", file.values.get("backend")))
+    known = {*SessionOptions.model_fields, "allocator_dealloc_delay", *SESSION_KEYWORDS, *backend.Own.model_fields}
+    file.check_names(known - {"options_path"})
+    given = {**file.values, **given}
+    if backend.computes_on_host:
+        given = {name: value for name, value in (host_defaults or {}).items() if name in known} | given
+    for name in given:
+        if name not in known:
+            raise OptionsError(f"back end {backend.name} has no option {name}{nearest(name, known)}")
+    own = {name: given[name] for name in backend.Own.model_fields if name in given}
+    rest = {name: value for name, value in given.items() if name not in own and name not in SESSION_KEYWORDS}
+    vendors = session_options(rest)
+    _treat(backend, vendors)
+    device = given.get("device")
+    if device is not None and not (isinstance(device, str) and device):
+        raise OptionsError(f"Session: device is {device!r}: give the back end's own name for it, such as 'cpu'")
+    if device is not None and not is_strict and not backend.has_device_name(device):
+        device = None
+    timeout_s = given.get("data_path_timeout", 60.0)
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 < timeout_s < float("inf"):
+        raise OptionsError(f"Session: data_path_timeout is {timeout_s!r}: give seconds above 0")
+    is_compiled = given.get("compile", True)
+    if not isinstance(is_compiled, bool):
+        raise OptionsError(f"Session: compile is {is_compiled!r}: give True or False")
+    options = BackendOptions(device, vendors, float(timeout_s), parse(backend.Own, own, f"back end {backend.name}"))
+    return SessionKeywords(backend, options, is_compiled)
+
+
+def _backend(name: object) -> type[Backend]:
+    """Return the back end of a name, else the default one."""
+    if name is None:
+        name, reason = default_backend()
+        log.warning("%s (name another with backend=)", reason)
+    if not isinstance(name, str):
+        raise OptionsError(f"Session: backend is {name!r}, not a name")
+    return backend_class(name)
+
+
+def _treat(backend: type[Backend], options: SessionOptions) -> None:
+    """Refuse what the back end refuses, and say once what it ignores."""
+    ignored = []
+    for name in sorted(options.model_fields_set):
+        treatment = backend.treatment(name)
+        if treatment == "refused" and getattr(options, name) not in (None, False):
+            raise OptionsError(f"back end {backend.name} refuses {name}: {backend.refuses[name]}")
+        if treatment == "ignored":
+            ignored.append(name)
+    if ignored:
+        log.warning("back end %s ignores %s", backend.name, ", ".join(ignored))

@@ -1,0 +1,69 @@
+"""`streamer benchmark`: run a model as fast as its device takes it."""
+
+from argparse import ArgumentParser
+
+from config.errors import ConfigError
+from config.settings import BenchmarkSettings, EngineSettings
+from streamer.cli.command import Call, Command
+
+
+def _run(call: Call) -> int:
+    # Imported here: the help text needs none of it.
+    from engine.session import Session
+    from streamer.compose import engine_keywords
+    from streamer.terminal import print_json, print_table, working
+
+    settings = call.loaded.settings
+    wanted = settings.benchmark
+    if wanted.num_inferences is not None and wanted.time is not None:
+        raise ConfigError("give --num-inferences or --time, not both")
+    keywords = engine_keywords(settings) | ({"device": wanted.device} if wanted.device is not None else {})
+    with working("compiling and loading"):
+        session = Session(call.arguments.model, **keywords)
+    with session:
+        session.setup()
+        seconds = wanted.time.total_seconds() if wanted.time is not None else None
+        with working("running"):
+            result = session.run_benchmark(wanted.num_inferences, seconds)
+        health = session.health()
+    values = dict(zip(result._fields, result, strict=True))
+    if call.arguments.json:
+        print_json(
+            values
+            | {
+                "inf_unit": "batch",
+                "images_per_s": result.images_per_s,
+                "backend": session.backend_name,
+                "device": health.detail,
+                "simulated": session.is_simulated,
+            }
+        )
+        return 0
+    title = f"{call.arguments.model or settings.row} on {health.detail}"
+    rows = [
+        ("inf_completed", f"{result.inf_completed:,} batches"),
+        ("inf_rate", f"{result.inf_rate:,.1f} batches/s, {result.images_per_s:,.1f} images/s"),
+        ("inf_time", f"{result.inf_time:.3f} s"),
+        ("batch_size", f"{result.batch_size} images"),
+    ]
+    print_table(title, ("", ""), rows)
+    return 0
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help="an .onnx file, a QPC, `workpiece`; none for a simulated card alone"
+    )
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
+
+
+COMMAND = Command(
+    help="Run a model as fast as its device takes it, on random data, and print what `Session.run_benchmark` gives.\n\n"
+    "It counts batches; images per second stand beside them.",
+    run=_run,
+    settings=((BenchmarkSettings, "benchmark"), (EngineSettings, "")),
+    add_arguments=_arguments,
+    examples="streamer benchmark workpiece\n"
+    "streamer benchmark resnet50.onnx --time 20 --activations 2 --json\n"
+    "streamer benchmark --backend simulator --row resnet50/best-throughput --time 5",
+)

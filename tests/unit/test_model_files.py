@@ -1,0 +1,139 @@
+"""Which file is meant, of what kind it is, and whether it may be read."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from engine.errors import ModelError, ModelNotFoundError
+from engine.models.files import BUILT_IN, ModelFile, check_onnx_file, locate_model
+from tests.fakes.onnx_models import TinyClassifier, save
+
+
+def test_a_built_in_model_goes_by_its_name() -> None:
+    assert locate_model("workpiece") == ModelFile(BUILT_IN["workpiece"], "onnx")
+
+
+def test_a_glob_that_matches_one_file_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "model_qpc").mkdir()
+    path = tmp_path / "model_qpc" / "programqpc.bin"
+    path.write_bytes(b"anything")
+    assert locate_model(f"{tmp_path}/model_qpc/*.bin") == ModelFile(path, "qpc")
+    assert locate_model(tmp_path / "model_qpc") == ModelFile(path, "qpc")
+    path.with_name("other.bin").write_bytes(b"anything")
+    with pytest.raises(ModelError, match=r"2 files match .*other\.bin.*programqpc\.bin"):
+        locate_model(f"{tmp_path}/model_qpc/*.bin")
+    with pytest.raises(ModelNotFoundError, match="no file matches"):
+        locate_model(f"{tmp_path}/nowhere/*.bin")
+
+
+def test_a_file_whose_own_name_looks_like_a_glob_is_found(tmp_path: Path) -> None:
+    path = TinyClassifier().save(tmp_path / "model[1].onnx")
+    assert locate_model(path).path == path
+
+
+def test_a_path_without_suffix_is_told_by_its_content(tmp_path: Path) -> None:
+    assert locate_model(TinyClassifier().save(tmp_path / "plain")).kind == "onnx"
+    np.savez(tmp_path / "weights.npz", a=np.ones(3))
+    assert locate_model((tmp_path / "weights.npz").rename(tmp_path / "weights")).kind == "npz"
+    with zipfile.ZipFile(tmp_path / "checkpoint", "w") as archive:
+        archive.writestr("checkpoint/data.pkl", b"")
+    assert locate_model(tmp_path / "checkpoint").kind == "torch"
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
+    assert locate_model(tmp_path / "saved") == ModelFile(tmp_path / "saved", "tensorflow")
+    (tmp_path / "text").write_text("no model at all")
+    with pytest.raises(ModelError, match="text is no model that is known"):
+        locate_model(tmp_path / "text")
+
+
+@pytest.mark.parametrize("name", ["missing.onnx", ".", "missing/model.onnx"])
+def test_what_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="no model"):
+        locate_model(tmp_path / name)
+
+
+def save_with_external_data(folder: Path, location: str, *, in_subgraph: bool = False) -> Path:
+    """A model whose weights are said to be kept at `location`."""
+    weights = numpy_helper.from_array(np.ones((3, 4), np.float32), "weights")
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", "48")):
+        entry = weights.external_data.add()
+        entry.key, entry.value = key, value
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3])
+    answer = helper.make_tensor_value_info("answer", TensorProto.FLOAT, [1, 4])
+    if not in_subgraph:
+        return save(
+            folder / "model.onnx", [helper.make_node("MatMul", ["image", "weights"], ["answer"])], [image], [answer],
+            [weights],
+        )  # fmt: skip
+    branch = helper.make_graph(
+        [helper.make_node("MatMul", ["image", "weights"], ["inner"])],
+        "branch", [], [helper.make_tensor_value_info("inner", TensorProto.FLOAT, [1, 4])], [weights],
+    )  # fmt: skip
+    condition = numpy_helper.from_array(np.array(True), "condition")  # noqa: FBT003
+    node = helper.make_node("If", ["condition"], ["answer"], then_branch=branch, else_branch=branch)
+    return save(folder / "model.onnx", [node], [image], [answer], [condition])
+
+
+@pytest.mark.parametrize("in_subgraph", [False, True])
+def test_weights_beside_the_model_are_fine(tmp_path: Path, in_subgraph: bool) -> None:
+    (tmp_path / "weights.bin").write_bytes(np.ones((3, 4), np.float32).tobytes())
+    check_onnx_file(save_with_external_data(tmp_path, "weights.bin", in_subgraph=in_subgraph))
+
+
+@pytest.mark.parametrize("in_subgraph", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("absolute", "not below"),
+        ("parent", "not below"),
+        ("nothing", "not below"),
+        ("link", "by a link"),
+        ("linked folder", "by a link"),
+        ("hard link", "hard link"),
+        ("directory", "no plain file"),
+        ("pipe", "no plain file"),
+        ("missing", "cannot be read"),
+    ],
+)
+def test_weights_elsewhere_are_refused(tmp_path: Path, kind: str, named: str, in_subgraph: bool) -> None:
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(48))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    location = "weights.bin"
+    match kind:
+        case "absolute":
+            location = str(secret)
+        case "parent":
+            location = "../secret.bin"
+        case "nothing":
+            location = ""
+        case "link":
+            (folder / location).symlink_to(secret)
+        case "linked folder":
+            (folder / "in").symlink_to(tmp_path)
+            location = "in/secret.bin"
+        case "hard link":
+            os.link(secret, folder / location)
+        case "directory":
+            (folder / location).mkdir()
+        case "pipe":
+            os.mkfifo(folder / location)
+    path = save_with_external_data(folder, location, in_subgraph=in_subgraph)
+    with pytest.raises(ModelError, match=named) as caught:
+        check_onnx_file(path)
+    assert str(path) in str(caught.value)
+    assert "weights" in str(caught.value)
+
+
+def test_a_word_in_a_name_is_no_external_data(tmp_path: Path) -> None:
+    path = TinyClassifier(metadata={"location": "/etc/passwd"}).save(tmp_path / "model.onnx")
+    check_onnx_file(path)
+    assert onnx.load(path).metadata_props[0].key == "location"

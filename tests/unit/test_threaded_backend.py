@@ -1,0 +1,180 @@
+"""A device that hangs or breaks is given up and probed; what it had is handed back."""
+
+from concurrent.futures import Future
+from threading import Event, Thread
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine.backends.base import BackendOptions, Inference
+from engine.errors import DeviceLostError, InferenceError, ModelError
+from engine.options import SessionOptions
+from tests.fakes.scripted_network import DEADLINE_S, Device, DeviceBackend, hang
+from tests.fakes.waiting import wait_until
+
+HUNG, BROKEN, BAD = 7.0, 8.0, 9.0
+
+
+def rows(*firsts: float) -> dict[str, NDArray[np.float32]]:
+    return {"x": np.array([[first, 0] for first in firsts], np.float32)}
+
+
+def opened(device: Device, slots: int = 2, timeout_s: float = DEADLINE_S) -> DeviceBackend:
+    backend = DeviceBackend(device)
+    backend.open(None, BackendOptions(keywords=SessionOptions(num_activations=slots), data_path_timeout_s=timeout_s))
+    return backend
+
+
+def first_of(future: Future[Inference]) -> float:
+    return float(future.result(DEADLINE_S).outputs["y"][0, 0])
+
+
+def test_a_hung_device_is_given_up_with_all_it_had_and_comes_back() -> None:
+    device, let_go = Device(), Event()
+    device.on_infer = lambda first: hang(let_go) if first == HUNG else None
+    backend = opened(device, slots=2, timeout_s=0.05)
+    futures = [backend.submit(rows(first), 1) for first in (HUNG, HUNG, 1.0, 2.0)]
+    for future in futures:
+        with pytest.raises(DeviceLostError, match=r"no answer within 0\.05 s"):
+            future.result(DEADLINE_S)
+    device.wait_for(lambda seen: seen.loads == 2)
+    wait_until(lambda: backend.health().is_ready, "the device to be back")
+    assert first_of(backend.submit(rows(3.0), 1)) == 6.0
+    let_go.set()  # what the old network still says is heard by nobody
+    assert all(isinstance(future.exception(), DeviceLostError) for future in futures)
+    backend.close()
+    device.wait_for(lambda seen: seen.unloads == 2)
+
+
+def test_while_it_is_lost_it_takes_nothing_and_says_why() -> None:
+    device, let_go = Device(), Event()
+
+    def broken(number: int) -> None:
+        if number:
+            raise ModelError("still broken")
+
+    device.on_load = broken
+    device.on_infer = lambda _: hang(let_go)
+    backend = opened(device, slots=1, timeout_s=0.05)
+    with pytest.raises(DeviceLostError):
+        backend.submit(rows(1.0), 1).result(DEADLINE_S)
+    device.wait_for(lambda seen: seen.loads >= 3)
+    assert not backend.health().is_ready
+    assert "no answer" in backend.health().detail
+    with pytest.raises(DeviceLostError, match="no answer"):
+        backend.submit(rows(1.0), 1)
+    backend.close()
+    with pytest.raises(InferenceError, match="closed") as caught:
+        backend.submit(rows(1.0), 1)
+    assert not isinstance(caught.value, DeviceLostError)
+    let_go.set()
+
+
+def test_a_device_that_says_it_is_broken_is_given_up_at_once() -> None:
+    device = Device()
+
+    def break_down(first: float) -> None:
+        if first == BROKEN:
+            raise DeviceLostError("QS_DEV_ERROR")
+
+    device.on_infer = break_down
+    backend = opened(device, slots=1)
+    with pytest.raises(DeviceLostError, match="QS_DEV_ERROR"):
+        backend.submit(rows(BROKEN), 1).result(DEADLINE_S)
+    device.wait_for(lambda seen: seen.loads == 2)
+    wait_until(lambda: backend.health().is_ready, "the device to be back")
+    assert first_of(backend.submit(rows(1.0), 1)) == 2.0
+    with pytest.raises(DeviceLostError, match="QS_DEV_ERROR"):
+        backend.call(rows(BROKEN), 1)
+    device.wait_for(lambda seen: seen.loads == 3)
+    backend.close()
+
+
+def test_a_batch_that_fails_does_not_cost_the_device() -> None:
+    device = Device()
+
+    def fail(first: float) -> None:
+        if first == BAD:
+            raise ValueError("bad row\nand a second line")
+
+    device.on_infer = fail
+    backend = opened(device)
+    futures = [backend.submit(rows(first), 1) for first in (1.0, BAD, 2.0)]
+    assert (first_of(futures[0]), first_of(futures[2])) == (2.0, 4.0)
+    with pytest.raises(InferenceError, match="bad row") as caught:
+        futures[1].result(DEADLINE_S)
+    assert not isinstance(caught.value, DeviceLostError)
+    assert "\n" not in str(caught.value)
+    assert (device.loads, backend.health().is_ready) == (1, True)
+    backend.close()
+
+
+def test_closing_while_the_device_hangs_waits_no_longer_than_the_time_out() -> None:
+    device, let_go = Device(), Event()
+    device.on_infer = lambda _: hang(let_go)
+    backend = opened(device, slots=1, timeout_s=0.05)
+    future = backend.submit(rows(1.0), 1)
+    device.wait_for(lambda seen: seen.began == 1)
+    closing = Thread(target=backend.close)
+    closing.start()
+    closing.join(DEADLINE_S)
+    assert not closing.is_alive()
+    assert isinstance(future.exception(DEADLINE_S), DeviceLostError)
+    device.wait_for(lambda seen: seen.unloads == 1)
+    assert device.loads == 1
+    let_go.set()
+
+
+def test_a_device_that_comes_back_after_closing_is_let_go_again() -> None:
+    device, let_go, probing = Device(), Event(), Event()
+
+    def slow(number: int) -> None:
+        if number:
+            probing.set()
+            hang(let_go)
+
+    def break_down(_: float) -> None:
+        raise DeviceLostError("gone")
+
+    device.on_load, device.on_infer = slow, break_down
+    backend = opened(device, slots=1)
+    assert isinstance(backend.submit(rows(1.0), 1).exception(DEADLINE_S), DeviceLostError)
+    assert probing.wait(DEADLINE_S)
+    backend.close()
+    let_go.set()
+    device.wait_for(lambda seen: seen.unloads == 2)
+
+
+def test_the_smallest_batch_size_that_fits_is_used_and_the_waste_told() -> None:
+    backend = opened(Device())
+    inference = backend.submit(rows(1.0, 2.0, 0.0, 0.0), 2).result(DEADLINE_S)
+    assert (inference.outputs["y"].shape, inference.padded_rows) == ((2, 2), 2)
+    assert backend.submit(rows(1.0), 1).result(DEADLINE_S).padded_rows == 0
+    with pytest.raises(InferenceError, match=r"x takes float32\[4, 2\], not float32\[3, 2\]"):
+        backend.submit(rows(1.0, 2.0, 0.0), 3)
+    with pytest.raises(InferenceError, match="5 rows do not fit"):
+        backend.submit(rows(1.0, 2.0, 0.0, 0.0, 0.0), 5)
+    backend.close()
+
+
+def test_a_benchmark_keeps_every_slot_busy_and_counts() -> None:
+    device = Device()
+    backend = opened(device, slots=3)
+    completed, took_s = backend.benchmark(rows(1.0), 50, None)
+    assert (completed, device.began) == (50, 50)
+    assert took_s > 0
+    completed, _ = backend.benchmark(rows(1.0), None, 0.01)
+    assert completed == device.began - 50
+    device.on_infer = lambda _: (_ for _ in ()).throw(ValueError("no more"))
+    with pytest.raises(InferenceError, match="no more"):
+        backend.benchmark(rows(1.0), 50, None)
+    backend.close()
+
+
+def test_opening_twice_is_refused() -> None:
+    backend = opened(Device())
+    with pytest.raises(InferenceError, match="open already"):
+        backend.open(None, BackendOptions())
+    backend.close()
+    backend.close()
