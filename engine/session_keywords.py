@@ -27,13 +27,13 @@ class SessionKeywords:
 
 
 def read_keywords(
-    keywords: Mapping[str, Any], host_defaults: Mapping[str, Any] | None = None, *, is_strict: bool = True
+    keywords: Mapping[str, Any], *, is_beside_decoding: bool = False, is_strict: bool = True
 ) -> SessionKeywords:
     """Sort keywords out. What the back end ignores is named in the log, in one line.
 
     Args:
         keywords: Names and values.
-        host_defaults: Values of keywords that nobody gave, for a back end that computes on this machine.
+        is_beside_decoding: Whether this machine's cores are shared with the decoding of frames.
         is_strict: Whether a `device` that is no name of the back end's is refused by it, rather than left out.
 
     Raises:
@@ -48,8 +48,8 @@ def read_keywords(
     known = {*SessionOptions.model_fields, "allocator_dealloc_delay", *SESSION_KEYWORDS, *backend.Own.model_fields}
     file.check_names(known - {"options_path"})
     given = {**file.values, **given}
-    if backend.computes_on_host:
-        given = {name: value for name, value in (host_defaults or {}).items() if name in known} | given
+    if is_beside_decoding:
+        given = {**backend.beside_decoding, **given}
     for name in given:
         if name not in known:
             raise OptionsError(f"back end {backend.name} has no option {name}{nearest(name, known)}")

@@ -18,7 +18,7 @@ from engine.batching import MicroBatcher
 from engine.images.header import ImageLimits
 from engine.models.classifier import Classifier, open_classifier
 from engine.models.description import ModelDescription, read_labels
-from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.pipeline import UNBOUNDED, Pipeline
 from engine.session_keywords import read_keywords
 from messaging.kafka import Kafka
 from messaging.topics import TopicNames, TopicPlan
@@ -118,8 +118,7 @@ def classifier_of(settings: Settings) -> Classifier:
     )
     # On the CPU the device's number only names the group.
     wanted = engine_keywords(settings) | {"device": settings.device}
-    # Decoding needs the cores as well, so an inference has one thread and there are two of them.
-    keywords = read_keywords(wanted, host_defaults={"num_activations": 2, "inference_threads": 1}, is_strict=False)
+    keywords = read_keywords(wanted, is_beside_decoding=True, is_strict=False)
     # A simulated card that computes nothing needs no model.
     name = settings.model or (None if settings.compute == "none" else "workpiece")
     return open_classifier(name, keywords.backend(), keywords.options, said)
@@ -156,7 +155,9 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
             capacity=capacity,
             top=settings.top,
             decode_threads=settings.decode_threads,
-        )
+        ),
+        # The dispatcher bounds what is on its way, and halves of failed batches are sent from the pipeline's threads.
+        max_in_flight=UNBOUNDED,
     )
     parts = ConsumerParts(
         frames=FrameSubscription(

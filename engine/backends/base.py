@@ -196,8 +196,8 @@ class Backend(ABC):
     is_simulated: ClassVar[bool] = False
     #: Keywords of its own.
     Own: ClassVar[type[OwnOptions]] = OwnOptions
-    #: Whether inference takes this machine's own cores, which decoding needs as well.
-    computes_on_host: ClassVar[bool] = False
+    #: Keywords that nobody gave, where this machine's cores are shared with the decoding of frames.
+    beside_decoding: ClassVar[Mapping[str, int]] = {}
 
     #: Inferences in flight for each activation, where nobody said how many.
     default_set_size: ClassVar[int] = 1

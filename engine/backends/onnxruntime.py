@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -46,7 +46,8 @@ class OnnxRuntimeBackend(ThreadedBackend):
     name = "onnxruntime"
     uses = frozenset({"dev_id", "num_activations", "set_size", "onnx_define_symbol"})
     Own = OnnxRuntimeOwn
-    computes_on_host = True
+    # Decoding needs the cores as well, so an inference has one thread and there are two of them.
+    beside_decoding: ClassVar[Mapping[str, int]] = {"num_activations": 2, "inference_threads": 1}
 
     @classmethod
     def has_device_name(cls, name: str) -> bool:

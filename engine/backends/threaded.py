@@ -76,6 +76,7 @@ class _Crew:
         self._changed = Condition(Lock())
         self._running: dict[int, tuple[float, _Request]] = {}
         self._is_given_up = False
+        self._is_handed_back = False
         self._at_work = network.slots
         for number in range(network.slots):
             Thread(target=self._work, args=(number,), name=f"{backend}-{number}", daemon=True).start()
@@ -89,8 +90,7 @@ class _Crew:
         for _ in range(self.network.slots):
             self._queue.put(None)
         with self._changed:
-            self._changed.wait_for(lambda: self._is_given_up or not self._at_work)
-            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._is_handed_back or not self._at_work)
             return not self._is_given_up
 
     def watch(self, timeout_s: float) -> DeviceLostError | None:
@@ -120,7 +120,6 @@ class _Crew:
             self._is_given_up = True
             requests = [request for _, request in self._running.values()]
             self._running.clear()
-            self._changed.notify_all()
         try:
             while True:
                 request = self._queue.get_nowait()
@@ -132,6 +131,9 @@ class _Crew:
             self._queue.put(None)
         for request in requests:
             request.future.set_exception(error)
+        with self._changed:
+            self._is_handed_back = True
+            self._changed.notify_all()
 
     def run(self, inputs: Tensors, count: int | None) -> Inference:
         """Compute one batch on the calling thread."""

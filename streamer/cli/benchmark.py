@@ -13,6 +13,8 @@ def _run(call: Call) -> int:
     from streamer.compose import engine_keywords
     from streamer.terminal import print_json, print_table, working
 
+    if call.arguments.rows:
+        return _print_rows(as_json=call.arguments.json)
     settings = call.loaded.settings
     wanted = settings.benchmark
     if wanted.num_inferences is not None and wanted.time is not None:
@@ -50,10 +52,40 @@ def _run(call: Call) -> int:
     return 0
 
 
+def _print_rows(*, as_json: bool) -> int:
+    """Print the cards that the simulator knows."""
+    from dataclasses import asdict
+
+    from engine.backends.simulator.figures import read_figures
+    from streamer.terminal import print_json, print_table
+
+    rows = list(read_figures().rows.values())
+    if as_json:
+        print_json({"rows": [asdict(row) | {"latency_is_reproduced": row.latency_is_reproduced} for row in rows]})
+        return 0
+    print_table(
+        "Published figures of Cloud AI 100 (Qualcomm); * the listed latency follows from Little's law",
+        ("row", "images/s", "latency p95 ms", "batch", "in flight", "px"),
+        (
+            (
+                row.name,
+                f"{row.images_per_s:,.0f}",
+                f"{row.latency_p95_ms or 0:.1f}{' *' if row.latency_is_reproduced else '  '}",
+                row.batch_size,
+                f"{row.instances} × {row.set_size}",
+                row.image_size_px,
+            )
+            for row in rows
+        ),
+    )
+    return 0
+
+
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL", nargs="?", help="an .onnx file, a QPC, `workpiece`; none for a simulated card alone"
     )
+    parser.add_argument("--rows", action="store_true", help="list the cards that the simulator knows, and end")
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
 
 
