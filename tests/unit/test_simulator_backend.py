@@ -44,7 +44,7 @@ def fragile(tmp_path: Path) -> ModelFile:
 
 def test_without_a_row_it_says_how_to_find_one() -> None:
     backend = make_backend("simulator")
-    with pytest.raises(OptionsError, match=r'row="resnet50/best-throughput".*engine\.backends\.simulator'):
+    with pytest.raises(OptionsError, match=r'row="resnet50/best-throughput".*benchmark --rows'):
         backend.open(None, BackendOptions())
     assert not backend.health().is_ready
 
