@@ -21,6 +21,7 @@ class LadderNetwork(Network):
         self.slots = largest.slots
         self.detail = largest.detail
         self.is_simulated = largest.is_simulated
+        self.timeout_s = largest.timeout_s
         self.program = _open_batch(largest.program, tuple(self._networks))
 
     def infer(self, inputs: Tensors, rows: int | None) -> Outputs:

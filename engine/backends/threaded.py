@@ -33,12 +33,14 @@ class Network(ABC):
         slots: How many batches the device works on at a time.
         detail: One line about the device, for `health`.
         is_simulated: Whether times, or answers, come from a simulation.
+        timeout_s: How long a batch may take at the most, where that is not the caller's `data_path_timeout_s` to say.
     """
 
     program: Program
     slots: int
     detail: str
     is_simulated: bool = False
+    timeout_s: float | None = None
 
     @abstractmethod
     def infer(self, inputs: Tensors, rows: int | None) -> Outputs:
@@ -292,8 +294,7 @@ class ThreadedBackend(Backend):
 
     def health(self) -> Health:
         """Tell whether the device can be given work."""
-        with self._lock:
-            crew, lost = self._crew, self._lost
+        crew, lost = self._state()
         if crew is not None:
             return Health(is_ready=True, detail=crew.network.detail)
         return Health(is_ready=False, detail=str(lost) if lost is not None else "no model is open")
@@ -309,8 +310,15 @@ class ThreadedBackend(Backend):
         if crew is not None and crew.finish():
             crew.network.unload()
 
-    def _ready_crew(self) -> _Crew:
+    def _state(self) -> tuple[_Crew | None, DeviceLostError | None]:
+        """Return who can be given work, or why nobody can."""
         crew, lost = self._crew, self._lost  # another thread may close meanwhile
+        if crew is not None and crew.lost is not None:
+            return None, crew.lost  # the watchdog is about to give it up
+        return crew, lost
+
+    def _ready_crew(self) -> _Crew:
+        crew, lost = self._state()
         if crew is None:
             raise DeviceLostError(str(lost)) if lost is not None else InferenceError("the back end is closed")
         return crew
@@ -319,7 +327,7 @@ class ThreadedBackend(Backend):
         """Watch the device until the back end is closed; the watchdog's thread."""
         current: _Crew | None = crew
         while current is not None:
-            error = current.watch(options.data_path_timeout_s)
+            error = current.watch(current.network.timeout_s or options.data_path_timeout_s)
             if error is None:
                 return
             log.error("back end %s: %s", self.name, error)

@@ -1,0 +1,80 @@
+"""The back end `qnn`."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from engine.backends.base import BackendOptions, Tensors
+from engine.backends.ladder import LadderNetwork
+from engine.backends.onnxruntime import message, program_of
+from engine.backends.qnn.plugin import DEVICES
+from engine.backends.qnn.session import QnnOwn, QnnSession
+from engine.backends.static_shapes import Sized, sized
+from engine.backends.threaded import Network, Outputs, ThreadedBackend
+from engine.errors import ModelNotFoundError
+from engine.models.files import ModelFile
+
+_QUANTISED_BEFORE = "quantise the ONNX file before, with onnxruntime.quantization.quantize_static"
+
+
+class QnnBackend(ThreadedBackend):
+    """Runs ONNX files, quantised (QDQ) ones above all. `num_activations` × `set_size` inferences are in flight.
+
+    QNN prepares a graph of fixed sizes. An open batch axis is 1, or what `onnx_define_symbol` says; several sizes make
+    a ladder. With `output_dir`, what QNN prepared is kept there, and the next start takes it from there.
+    """
+
+    name = "qnn"
+    uses = frozenset({"num_activations", "set_size", "onnx_define_symbol", "output_dir"})
+    refuses: ClassVar[Mapping[str, str]] = {
+        "convert_to_quantize": _QUANTISED_BEFORE,
+        "load_profile": _QUANTISED_BEFORE,
+        "external_quantization_file": _QUANTISED_BEFORE,
+        "custom_io_list_file": "the types of inputs and outputs are the ONNX file's",
+    }
+    Own = QnnOwn
+
+    @classmethod
+    def has_device_name(cls, name: str) -> bool:
+        """Tell whether it is the name of one of QNN's own back ends."""
+        return name.lower() in {*DEVICES, "gpu"}
+
+    def compile(self, model: ModelFile, options: BackendOptions) -> ModelFile:
+        """Prepare the model, and keep that in `output_dir`; without one there is nothing to do beforehand."""
+        self.check_model(model)
+        if options.keywords.output_dir is not None:
+            for one in sized(model.path, options):
+                QnnSession(model, one)
+        return model
+
+    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
+        """Load the ONNX file; see `Backend.open`."""
+        if model is None:
+            raise ModelNotFoundError("back end qnn needs a model: give the path of an .onnx file")
+        sizes = sized(model.path, options)
+        activations, set_size = self.concurrency(options)
+        networks = {one.batch: QnnNetwork(model, one, activations * set_size) for one in sizes}
+        return networks[sizes[0].batch] if len(sizes) == 1 else LadderNetwork(networks)
+
+
+class QnnNetwork(Network):
+    """A session of ONNX Runtime whose graph QNN took."""
+
+    def __init__(self, model: ModelFile, one: Sized, slots: int) -> None:
+        opened = QnnSession(model, one)
+        self._session: Any = opened.session
+        self.slots = slots
+        self.program = program_of(self._session, model, one.options)
+        self._outputs = [output.name for output in self.program.outputs]
+        self.detail = opened.detail
+
+    def infer(self, inputs: Tensors, rows: int | None) -> Outputs:
+        """Run the session; ONNX Runtime lets one thread at a time into QNN."""
+        del rows
+        try:
+            return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+        except Exception as exc:
+            raise RuntimeError(message(exc)) from exc
+
+    def unload(self) -> None:
+        """Let the session go."""
+        self._session = None
