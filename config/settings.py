@@ -77,12 +77,9 @@ class TopicSettings(Group):
     )
 
 
-class CameraSettings(Group):
-    """One camera: what it sees, how fast, and what it sends."""
+class SourceSettings(Group):
+    """What is seen, how fast, and how it is encoded."""
 
-    camera: str | None = Field(
-        None, min_length=1, max_length=200, description="the camera's name, the key of its frames"
-    )
     source: str | None = Field(
         None,
         min_length=1,
@@ -95,6 +92,14 @@ class CameraSettings(Group):
     loop: bool = Field(default=False, description="begin again at the end of the source")
     short_side: int = Field(256, ge=16, le=8192, description="shrink frames to this many pixels on the short side")
     quality: int = Field(85, ge=1, le=100, description="JPEG quality of frames that have to be encoded")
+
+
+class CameraSettings(SourceSettings):
+    """One camera: what it sees, how fast, and what it sends."""
+
+    camera: str | None = Field(
+        None, min_length=1, max_length=200, description="the camera's name, the key of its frames"
+    )
 
 
 class ProduceSettings(Group):

@@ -21,6 +21,7 @@ COMMANDS = {
     "results": "follow the classifications: table, JSON lines or CSV",
     "audit": "check that every frame has exactly one outcome",
     "doctor": "check broker, topics, model, device and clocks, and say how to mend them",
+    "pipeline": "run frames through a pipeline of steps, and see which step holds it up",
     "benchmark": "run a model as fast as its device takes it",
     "config": "show the settings and where each came from, or their schema",
 }

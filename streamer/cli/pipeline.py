@@ -1,0 +1,168 @@
+"""`streamer pipeline`: run frames through a pipeline of steps, without Kafka."""
+
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.errors import ConfigError
+from config.settings import SourceSettings
+from streamer.cli.command import Call, Command
+
+if TYPE_CHECKING:
+    from engine.pipeline.advice import Advice
+    from engine.pipeline.overview import PipelineStatistics
+
+_DEFAULT_TARGET_FPS = 25.0
+
+
+def _run(call: Call) -> int:
+    # Imported here: the help text needs none of it.
+    from engine.pipeline.description import pipeline_from_toml
+    from producers.encoding import JpegEncoder
+    from producers.sources.uri import open_source
+    from streamer.encoded_frames import encoded_frames
+    from streamer.stopping import stop_on_signals
+    from streamer.terminal import print_json, working
+
+    settings, arguments = call.loaded.settings, call.arguments
+    if settings.source is None:
+        raise ConfigError("--source URI is missing: try `--source synthetic:workpiece --frames 500`")
+    source = open_source(
+        settings.source, timeout_s=settings.source_timeout.total_seconds(), short_side_px=settings.short_side
+    )
+    source.check()
+    stop = stop_on_signals()
+    frames = encoded_frames(
+        source,
+        JpegEncoder(settings.short_side, settings.quality),
+        stop,
+        fps=settings.fps,
+        frames=settings.frames,
+        does_loop=settings.loop,
+    )
+    # Steps of the user's own stand where the command is called; ours come first.
+    sys.path.append(str(Path.cwd()))
+    pipeline = pipeline_from_toml(arguments.file)
+    failures: dict[str, int] = {}
+    done = 0
+    with working("opening and warming up"):
+        pipeline.start()
+    with pipeline:
+        began_s = time.monotonic()
+        with working("running; Ctrl-C ends it"):
+            for outcome in pipeline.run(frames):
+                done += 1
+                if outcome.error is not None:
+                    message = f"{type(outcome.error).__name__}: {outcome.error}"
+                    failures[message] = failures.get(message, 0) + 1
+        took_s = time.monotonic() - began_s
+        statistics = pipeline.statistics()
+        advice = None
+        if arguments.advise is not None and done:
+            advice = pipeline.advise(arguments.advise or settings.fps or _DEFAULT_TARGET_FPS)
+    measured_fps = done / took_s if took_s > 0 else 0.0
+    if arguments.picture is not None:
+        _draw(arguments.picture, statistics)
+    if arguments.json:
+        print_json(_summary(done, failures, measured_fps, statistics, advice))
+    else:
+        _print(done, failures, measured_fps, statistics, advice)
+    return 1 if failures and sum(failures.values()) == done else 0
+
+
+def _draw(path: Path, statistics: "PipelineStatistics") -> None:
+    from streamer.pipeline_picture import svg
+
+    try:
+        path.write_text(svg(statistics, statistics.bottleneck), encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(f"--picture {path} cannot be written: {exc.strerror}") from exc
+
+
+def _summary(
+    done: int, failures: dict[str, int], fps: float, statistics: "PipelineStatistics", advice: "Advice | None"
+) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {
+        "frames": done,
+        "failed": sum(failures.values()),
+        "errors": failures,
+        "fps": round(fps, 3),
+        "predicted_fps": statistics.predicted_fps,
+        "bottleneck": statistics.bottleneck,
+        "steps": [asdict(step) | {"mean_batch_size": step.mean_batch_size} for step in statistics],
+        "advice": asdict(advice) if advice is not None else None,
+    }
+
+
+def _print(
+    done: int, failures: dict[str, int], fps: float, statistics: "PipelineStatistics", advice: "Advice | None"
+) -> None:
+    from streamer.pipeline_picture import bars
+    from streamer.terminal import harmless, print_table
+
+    print_table(
+        f"{done} frames, {fps:.1f} frames/s",
+        ("step", "parallel", "batch", "calls", "mean ms", "p50", "p95", "p99", "max", "waiting ms", "busy"),
+        (
+            (
+                step.name,
+                step.parallel_steps or "inline",
+                "–" if step.max_batch_size is None else f"{step.mean_batch_size:.1f} of {step.max_batch_size}",
+                step.executions,
+                *(
+                    f"{time_s * 1000:.2f}"
+                    for time_s in (
+                        step.execution.mean_s,
+                        step.execution.p50_s,
+                        step.execution.p95_s,
+                        step.execution.p99_s,
+                        step.execution.max_s,
+                        step.waiting.mean_s,
+                    )
+                ),
+                f"{step.utilisation:.0%}",
+            )
+            for step in statistics
+        ),
+    )
+    print("\n".join(harmless(line, 200) for line in bars(statistics)))
+    if statistics.bottleneck is not None and statistics.predicted_fps is not None:
+        print(f"bottleneck: {harmless(statistics.bottleneck)}, {statistics.predicted_fps:.1f} frames/s by prediction")
+    if advice is not None:
+        print("\n".join(harmless(line, 500) for line in str(advice).splitlines()))
+    for message, count in failures.items():
+        print(f"{count} failed: {harmless(message, 500)}", file=sys.stderr)
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE.toml", type=Path, help="the pipeline: a [[step]] table for each step")
+    parser.add_argument(
+        "--advise",
+        metavar="FPS",
+        nargs="?",
+        type=float,
+        const=0.0,
+        help="say how many parallel steps and which batches reach so many frames/s (default: --fps, else 25)",
+    )
+    parser.add_argument("--picture", metavar="FILE.svg", type=Path, help="draw the times of the steps")
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
+
+
+COMMAND = Command(
+    help="Pipelines of steps, without Kafka.",
+    subcommands={
+        "run": Command(
+            help="Run the frames of a source through the steps of a file, and print where the time goes.\n\n"
+            "Frames come as fast as the steps take them, unless --fps or a live source sets the pace.",
+            run=_run,
+            settings=((SourceSettings, ""),),
+            add_arguments=_arguments,
+            examples="streamer pipeline run pipeline.toml --source synthetic:workpiece --frames 500\n"
+            "streamer pipeline run pipeline.toml --source film.mp4 --advise 100 --picture steps.svg",
+        )
+    },
+)
