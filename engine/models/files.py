@@ -124,12 +124,12 @@ def check_onnx_file(path: Path) -> None:
         first = next(iter(str(exc).splitlines()), type(exc).__name__)
         raise ModelError(f"{path} is no complete ONNX file: {first}") from exc
     folder = path.resolve().parent
-    for tensor in _tensors(model, onnx.TensorProto):
+    for tensor in tensors(model, onnx.TensorProto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             _check_external_data(path, folder, tensor)
 
 
-def _tensors(message: Any, tensor_type: Any) -> Iterator[Any]:
+def tensors(message: Any, tensor_type: Any) -> Iterator[Any]:
     """Give every tensor within a message, wherever it stands: subgraphs, functions, sparse tensors, attributes."""
     for field, value in message.ListFields():
         if field.message_type is None:
@@ -138,7 +138,7 @@ def _tensors(message: Any, tensor_type: Any) -> Iterator[Any]:
             if isinstance(inner, tensor_type):
                 yield inner
             else:
-                yield from _tensors(inner, tensor_type)
+                yield from tensors(inner, tensor_type)
 
 
 def _may_have_external_data(path: Path) -> bool:

@@ -118,7 +118,12 @@ def last_operator(model: Path, output: str) -> str | None:
     import onnx  # a fifth of a second, and few models need it
 
     try:
-        graph = onnx.load(model, load_external_data=False).graph
+        if model.suffix.lower() == ".npz":
+            from engine.models.npz import load_npz  # it is made of this module
+
+            graph = load_npz(model).graph
+        else:
+            graph = onnx.load(model, load_external_data=False).graph
     except Exception:  # noqa: BLE001 - onnx and protobuf raise anything on what is no ONNX file
         return None
     producers = {name: node for node in graph.node for name in node.output}

@@ -11,12 +11,12 @@ from engine.errors import BackendError
 
 
 def test_every_name_gives_the_back_end_of_that_name() -> None:
-    assert backend_names() == ("onnxruntime",)
+    assert set(backend_names()) == {"onnxruntime", "openvino", "qaic", "qnn", "qai_hub", "tinygrad", "simulator"}
     for name in backend_names():
         assert make_backend(name).name == name
 
 
-@pytest.mark.parametrize(("name", "hint"), [("onnxrutime", "did you mean onnxruntime"), ("abacus", "there are: onnx")])
+@pytest.mark.parametrize(("name", "hint"), [("onnxrutime", "did you mean onnxruntime"), ("abacus", "there are onnx")])
 def test_an_unknown_name_comes_with_a_hint(name: str, hint: str) -> None:
     with pytest.raises(BackendError, match=hint) as caught:
         make_backend(name)
