@@ -29,6 +29,9 @@ _KIND_BY_SUFFIX: dict[str, ModelKind] = {
     ".pt2": "torch",
 }
 _HINT = f"give the path of an .onnx file, or {', '.join(BUILT_IN)}"
+#: AICQPC_MAGIC_NUMBER, the first field of a QPC's header, little-endian. A QPC for several devices may begin in another
+#: way. Source: quic/software-kit-for-qualcomm-cloud-ai-100, lib/networkdesc/qpc/inc/QAicQpc.h.
+_QPC_MAGIC = b"\x7c\xcd\xa1\x00"
 #: ModelProto.ir_version, its first field: a varint with a small number. Source: onnx/onnx, onnx/onnx.proto.
 _ONNX_FIRST_TAG = 0x08
 _ONNX_MAX_IR_VERSION = 64
@@ -92,6 +95,8 @@ def _only_match(text: str) -> Path:
 def _kind_by_content(path: Path) -> ModelKind | None:
     with path.open("rb") as file:
         head = file.read(16)
+    if head.startswith(_QPC_MAGIC):
+        return "qpc"
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -46,6 +46,8 @@ def test_a_path_without_suffix_is_told_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
     assert locate_model(tmp_path / "saved") == ModelFile(tmp_path / "saved", "tensorflow")
+    (tmp_path / "compiled").write_bytes(b"\x7c\xcd\xa1\x00 and more")
+    assert locate_model(tmp_path / "compiled").kind == "qpc"
     (tmp_path / "text").write_text("no model at all")
     with pytest.raises(ModelError, match="text is no model that is known"):
         locate_model(tmp_path / "text")

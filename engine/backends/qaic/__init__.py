@@ -1,0 +1,1 @@
+"""Qualcomm Cloud AI 100 cards, by the vendor's compiler and its low-level Python binding `qaicrt`."""
