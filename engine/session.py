@@ -188,7 +188,7 @@ class Session:
 
     # Running.
 
-    def run(self, input_dict: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    def run(self, input_dict: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run one inference.
 
         Args:
@@ -213,7 +213,7 @@ class Session:
         self,
         num_inferences: int | None = None,
         inf_time: float | None = None,
-        input_dict: Mapping[str, NDArray[np.generic]] | None = None,
+        input_dict: Mapping[str, NDArray[Any]] | None = None,
     ) -> BenchmarkResult:
         """Run inferences as fast as the device takes them, with all its slots busy.
 

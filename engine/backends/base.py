@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from engine.errors import InferenceError, ModelError, ModelNotFoundError
-from engine.models.files import ModelFile, ModelKind, check_onnx_file
+from engine.models.files import ModelFile, ModelKind
+from engine.models.onnx_file import check_onnx_file
 from engine.options import SessionOptions
 
 Tensors = Mapping[str, NDArray[np.generic]]

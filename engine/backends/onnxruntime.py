@@ -10,8 +10,11 @@ from pydantic import Field
 
 from engine.backends.base import BackendOptions, OwnOptions, Program, Tensors, TensorSpec
 from engine.backends.threaded import Network, Outputs, ThreadedBackend, first_line
-from engine.errors import DeviceNotFoundError, ModelError, ModelNotFoundError, OptionsError
+from engine.errors import DeviceNotFoundError, ModelError, ModelNotFoundError
 from engine.models.files import ModelFile
+from engine.models.graph import program_of as program_of_file
+from engine.models.graph import with_symbols
+from engine.models.onnx_file import read_onnx
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -75,6 +78,9 @@ class OnnxRuntimeNetwork(Network):
         threads: int | None,
     ) -> None:
         self.slots = slots
+        if options.keywords.onnx_define_symbol:
+            # A session does not tell which symbols there were before they had sizes.
+            with_symbols(program_of_file(read_onnx(model.path), model.path), options.keywords, model.path)
         settings = session_settings(options, threads)
         try:
             self._session: Any = onnxruntime.InferenceSession(str(model.path), settings, providers=[provider])
@@ -127,17 +133,11 @@ def program_of(session: Any, model: ModelFile, options: BackendOptions) -> Progr
 
     Raises:
         ModelError: It has types that are not supported.
-        OptionsError: `onnx_define_symbol` names a symbol that the model has not.
     """
     inputs = tuple(_spec(node, model) for node in session.get_inputs())
     outputs = tuple(_spec(node, model) for node in session.get_outputs())
     metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
     ladder = options.keywords.ladder
-    if ladder is not None and not (inputs and inputs[0].symbols[:1] == (ladder[0],)):
-        raise OptionsError(
-            f"onnx_define_symbol gives several sizes to {ladder[0]}, "
-            f"which is not the first axis of {inputs[0].name if inputs else 'an input'} in {model.path}"
-        )
     return Program(inputs, outputs, dict(metadata), ladder[1] if ladder is not None else ())
 
 

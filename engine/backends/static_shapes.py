@@ -1,14 +1,14 @@
 """For devices whose programs take no open sizes: a size for every symbol, and a name for what was prepared so."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from engine.backends.base import BackendOptions
-from engine.backends.threaded import first_line
 from engine.errors import ModelError, OptionsError
+from engine.models.files import combined_digest
+from engine.models.graph import program_of
+from engine.models.onnx_file import files_of, read_onnx
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,7 @@ def sized(path: Path, options: BackendOptions) -> tuple[Sized, ...]:
 
 def fingerprint(path: Path, *circumstances: object) -> str:
     """Return a name for what is prepared of a model under these circumstances: another of either has another name."""
-    digest = hashlib.sha256(path.read_bytes())
-    tensors = _graph(path).initializer
-    for name in sorted({e.value for tensor in tensors for e in tensor.external_data if e.key == "location"}):
-        status = (path.parent / name).stat()
-        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}".encode())
-    digest.update(repr(circumstances).encode())
-    return digest.hexdigest()[:16]
+    return combined_digest(files_of(path), map(repr, circumstances))[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +69,17 @@ class _Axis:
 
 def _axes(path: Path) -> Iterator[_Axis]:
     """Give the axes of the inputs, the batch's first."""
-    graph = _graph(path)
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
-    for value in inputs:
-        for number, dimension in enumerate(value.type.tensor_type.shape.dim):
-            size = dimension.dim_param or dimension.dim_value
-            if not isinstance(size, str) and size <= 0:
+    program = program_of(read_onnx(path), path)
+    for spec in program.inputs:
+        for number, (known, symbol) in enumerate(zip(spec.shape, spec.symbols, strict=True)):
+            size = known or symbol
+            if size is None:
                 raise ModelError(
-                    f"{path}: axis {number} of {value.name} has neither size nor name, and this device needs a size: "
-                    f"`python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {value.name} --input_shape "
+                    f"{path}: axis {number} of {spec.name} has neither size nor name, and this device needs a size: "
+                    f"`python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {spec.name} --input_shape "
                     "1,… IN.onnx OUT.onnx`"
                 )
-            yield _Axis(value.name, number, size, is_batch=number == 0 and value is inputs[0])
-
-
-def _graph(path: Path) -> Any:
-    import onnx  # a fifth of a second, and few back ends need it
-
-    try:
-        return onnx.load(path, load_external_data=False).graph
-    except Exception as exc:  # onnx and protobuf raise anything on what is no ONNX file
-        raise ModelError(f"{path} is no complete ONNX file: {first_line(exc)}") from exc
+            yield _Axis(spec.name, number, size, is_batch=number == 0 and spec is program.inputs[0])
 
 
 def _with_symbols(options: BackendOptions, symbols: dict[str, int]) -> BackendOptions:

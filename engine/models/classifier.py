@@ -1,6 +1,5 @@
 """Opening a classifier: the model on its back end, and everything that has to be known to feed it."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -11,7 +10,7 @@ from engine.backends.base import Backend, BackendOptions, Program, TensorSpec
 from engine.errors import ModelError, NotAClassifierError
 from engine.images.decode import Resize
 from engine.models.description import ModelDescription, check, from_metadata, from_toml
-from engine.models.files import locate_model
+from engine.models.files import file_digest, locate_model
 from engine.models.spec import (
     IMAGENET_CROP_PX,
     IMAGENET_MEAN,
@@ -116,8 +115,7 @@ def _describe(path: Path, program: Program, said: ModelDescription, digest: str)
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return f"sha256:{file_digest(path)}"
     except OSError as exc:
         raise ModelError(f"the model {path} cannot be read: {exc}") from exc
 

@@ -1,14 +1,13 @@
-"""Model files: which one is meant, of what kind it is, and whether it may be read."""
+"""Model files: which one is meant, and of what kind it is."""
 
 import glob
-import mmap
+import hashlib
 import os
-import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from engine.errors import ModelError, ModelNotFoundError
 
@@ -109,64 +108,22 @@ def _kind_by_content(path: Path) -> ModelKind | None:
     return "qpc" if path.name.startswith("programqpc") else None
 
 
-def check_onnx_file(path: Path) -> None:
-    """Refuse an ONNX file whose weights are kept in files that it has no business to read.
-
-    External data must be plain files below the model's own folder, reached without links: a model from elsewhere could
-    name any file of the machine as its weights, and give it away in its answers. ONNX Runtime and onnx look at the
-    path; a hard link passes them.
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal.
 
     Raises:
-        ModelError: It names the file.
+        OSError: It cannot be read.
     """
-    if not _may_have_external_data(path):
-        return
-    import onnx  # a fifth of a second, and only few models need it
-
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as exc:  # onnx and protobuf raise anything on what is no ONNX file
-        first = next(iter(str(exc).splitlines()), type(exc).__name__)
-        raise ModelError(f"{path} is no complete ONNX file: {first}") from exc
-    folder = path.resolve().parent
-    for tensor in tensors(model, onnx.TensorProto):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            _check_external_data(path, folder, tensor)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def tensors(message: Any, tensor_type: Any) -> Iterator[Any]:
-    """Give every tensor within a message, wherever it stands: subgraphs, functions, sparse tensors, attributes."""
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        for inner in [value] if hasattr(value, "ListFields") else value:
-            if isinstance(inner, tensor_type):
-                yield inner
-            else:
-                yield from tensors(inner, tensor_type)
+def combined_digest(paths: Iterable[Path], circumstances: Iterable[str]) -> str:
+    """Return one SHA-256, in hexadecimal, of the contents of files and of texts: what is made of them is named by it.
 
-
-def _may_have_external_data(path: Path) -> bool:
-    """Tell whether the bytes hold the word without which no tensor names a file."""
-    if path.stat().st_size == 0:
-        return False
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b"location") >= 0
-
-
-def _check_external_data(model: Path, folder: Path, tensor: Any) -> None:
-    location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-    where = f"{model}: the weights {tensor.name!r} are kept in {location!r}"
-    file = folder / location
-    if not location or Path(location).is_absolute() or ".." in Path(location).parts:
-        raise ModelError(f"{where}, which is not below the model's own folder")
-    if file.resolve() != file:
-        raise ModelError(f"{where}, which is reached by a link: put the file itself beside the model")
-    try:
-        status = file.lstat()
-    except OSError as exc:
-        raise ModelError(f"{where}, which cannot be read: {exc.strerror}") from exc
-    if not stat.S_ISREG(status.st_mode):
-        raise ModelError(f"{where}, which is no plain file")
-    if status.st_nlink > 1:
-        raise ModelError(f"{where}, which has another name too (a hard link): copy it")
+    Raises:
+        OSError: A file cannot be read.
+    """
+    parts = [file_digest(path) for path in paths]
+    parts += [hashlib.sha256(text.encode()).hexdigest() for text in circumstances]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -9,6 +9,8 @@ import numpy as np
 
 from engine.backends.base import Program, TensorSpec
 from engine.errors import ModelError, OptionsError
+from engine.models.npz import load_npz
+from engine.models.onnx_file import read_onnx
 from engine.options import SessionOptions, nearest
 
 #: Operators that change a value's type or shape and not its meaning.
@@ -20,28 +22,6 @@ _TRANSPARENT = {
 _TYPES = {
     "float32", "float16", "float64", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "bool",
 }  # fmt: skip
-
-
-def read_onnx(path: Path, *, with_external_data: bool = False) -> Any:
-    """Return a file's `onnx.ModelProto`.
-
-    Args:
-        path: The file; `check_onnx_file` has let it pass.
-        with_external_data: Whether the weights outside the file are read as well.
-
-    Raises:
-        ModelError: It is no complete ONNX file; it names the file.
-    """
-    import onnx  # a fifth of a second, and few back ends need it
-
-    try:
-        model = onnx.load(path, load_external_data=with_external_data)
-    except Exception as exc:  # onnx and protobuf raise anything on what is no ONNX file
-        first = next(iter(str(exc).splitlines()), type(exc).__name__)
-        raise ModelError(f"{path} is no complete ONNX file: {first}") from exc
-    if not model.graph.output or not model.opset_import:  # an empty file is a model without anything
-        raise ModelError(f"{path} is no complete ONNX file: it has no graph")
-    return model
 
 
 def program_of(model: Any, path: Path) -> Program:
@@ -115,16 +95,9 @@ def last_operator(model: Path, output: str) -> str | None:
 
     Operators that only change shape or type are looked through. Weights outside the file are not read.
     """
-    import onnx  # a fifth of a second, and few models need it
-
     try:
-        if model.suffix.lower() == ".npz":
-            from engine.models.npz import load_npz  # it is made of this module
-
-            graph = load_npz(model).graph
-        else:
-            graph = onnx.load(model, load_external_data=False).graph
-    except Exception:  # noqa: BLE001 - onnx and protobuf raise anything on what is no ONNX file
+        graph = (load_npz(model) if model.suffix.lower() == ".npz" else read_onnx(model)).graph
+    except ModelError:  # a QPC, say
         return None
     producers = {name: node for node in graph.node for name in node.output}
     operator = None

@@ -19,8 +19,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from engine.errors import ModelError, ModelNotFoundError
-from engine.models.files import tensors, check_onnx_file
-from engine.models.graph import read_onnx
+from engine.models.onnx_file import check_onnx_file, external_tensors, read_onnx
 
 _FORMAT = "@format"
 _GRAPH = "@graph"
@@ -162,9 +161,8 @@ def _parsed(graph: bytes) -> Any:
     model = onnx.ModelProto.FromString(graph)
     if not model.graph.output:
         raise ValueError("its graph gives nothing")
-    for tensor in tensors(model, onnx.TensorProto):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise ValueError(f"its graph keeps the weights {tensor.name!r} in another file")
+    for tensor in external_tensors(model):
+        raise ValueError(f"its graph keeps the weights {tensor.name!r} in another file")
     return model
 
 

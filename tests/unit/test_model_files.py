@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.errors import ModelError, ModelNotFoundError
-from engine.models.files import BUILT_IN, ModelFile, check_onnx_file, locate_model
+from engine.models.files import BUILT_IN, ModelFile, locate_model
+from engine.models.onnx_file import check_onnx_file
 from tests.fakes.onnx_models import TinyClassifier, save
 
 

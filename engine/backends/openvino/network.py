@@ -15,7 +15,8 @@ from engine.backends.openvino.repair import repaired
 from engine.backends.openvino.shapes import Shapes
 from engine.backends.threaded import Network, Outputs
 from engine.errors import DeviceLostError, ModelError
-from engine.models.graph import program_of, read_onnx, with_symbols
+from engine.models.graph import program_of, with_symbols
+from engine.models.onnx_file import read_onnx
 
 #: Where in OpenVINO's source an error comes from; what it is stands below.
 _NOISE = re.compile(r"^(Exception from |FrontEnd API failed|Check '|Summary:$)")

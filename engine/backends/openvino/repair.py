@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.models.graph import read_onnx
+from engine.models.onnx_file import read_onnx
 
 #: From opset 13 to 17 their axes are an attribute. OpenVINO 2026.4 looks for an input, as of opset 18, and where it
 #: finds none it reduces all axes, the batch's too.

@@ -13,9 +13,9 @@ from engine.backends.base import Program
 from engine.backends.qai_hub.client import Hub, plain
 from engine.backends.qai_hub.options import QaiHubOwn
 from engine.backends.static_shapes import Sized, fingerprint
-from engine.backends.threaded import first_line
-from engine.errors import CompileError, EngineError, ModelError
+from engine.errors import CompileError, EngineError
 from engine.models.files import ModelFile
+from engine.models.onnx_file import read_onnx
 
 log = logging.getLogger(__name__)
 
@@ -103,13 +103,8 @@ class Compiler:
     def _submit(
         self, hub: Hub, model: ModelFile, program: Program, deadline_s: float, keywords: Mapping[str, Any]
     ) -> Any:
-        import onnx  # a fifth of a second, and few back ends need it
-
         specs = {spec.name: (tuple(size or 1 for size in spec.shape), spec.dtype.name) for spec in program.inputs}
-        try:
-            loaded = onnx.load(model.path)  # with its weights, wherever they are
-        except Exception as exc:
-            raise ModelError(f"{model.path} cannot be read: {first_line(exc)}") from exc
+        loaded = read_onnx(model.path, with_external_data=True)
 
         def submit(call: Callable[[], Any]) -> Any:
             return hub.call(f"to compile {model.path}", CompileError, call, deadline_s, again=False)

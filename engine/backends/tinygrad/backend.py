@@ -14,8 +14,9 @@ from engine.backends.tinygrad.settings import settings
 from engine.backends.tinygrad.worker import WORKER
 from engine.errors import BackendError, DeviceNotFoundError, ModelError, ModelNotFoundError
 from engine.models.files import ModelFile
-from engine.models.graph import program_of, read_onnx, with_symbols
+from engine.models.graph import program_of, with_symbols
 from engine.models.npz import load_npz
+from engine.models.onnx_file import read_onnx
 
 
 class TinygradBackend(ThreadedBackend):
