@@ -7,7 +7,7 @@ from consumers.counts import Counts
 from consumers.outcomes import OutcomePublisher
 from consumers.subscription import FrameSubscription
 from engine.pipeline.pipeline import Pipeline
-from engine.pipeline.step import StepStatistics
+from engine.pipeline.statistics import StepStatistics
 from messaging.errors import MessageError
 from messaging.reader import TopicReader
 from messaging.status import PartitionStatus, StepStatus, WorkerStatus, read_status, write_status

@@ -28,15 +28,15 @@ def classification_steps(
     Args:
         classifier: What decides about geometry and labels.
         freshness: Which frames are too old by now.
-        capacity: Frames in a batch at the most.
+        capacity: Rows of a full batch, padding included.
         top: Classes in a result.
         decode_threads: Batches decoded at a time.
     """
     pool = RowPool(classifier.spec.preprocessing, capacity)
     return [
         Step("decode", Decode(classifier, freshness, pool), parallel_steps=decode_threads),
-        Step("classify", Classify(classifier, pool)),
-        Step("label", Label(classifier, top)),
+        Step("classify", Classify(classifier, pool), parallel_steps=0),
+        Step("label", Label(classifier, top), parallel_steps=0),
     ]
 
 

@@ -27,13 +27,14 @@ class SessionKeywords:
 
 
 def read_keywords(
-    keywords: Mapping[str, Any], *, is_beside_decoding: bool = False, is_strict: bool = True
+    keywords: Mapping[str, Any], *, is_beside_decoding: bool = False, is_strict: bool = True, open_batch: int = 1
 ) -> SessionKeywords:
     """Sort keywords out. What the back end ignores is named in the log, in one line.
 
     Args:
         keywords: Names and values.
         is_beside_decoding: Whether this machine's cores are shared with the decoding of frames.
+        open_batch: The batch of a model that leaves it open, on devices that take no open sizes.
         is_strict: Whether a `device` that is no name of the back end's is refused by it, rather than left out.
 
     Raises:
@@ -68,7 +69,8 @@ def read_keywords(
     is_compiled = given.get("compile", True)
     if not isinstance(is_compiled, bool):
         raise OptionsError(f"Session: compile is {is_compiled!r}: give True or False")
-    options = BackendOptions(device, vendors, float(timeout_s), parse(backend.Own, own, f"back end {backend.name}"))
+    parsed = parse(backend.Own, own, f"back end {backend.name}")
+    options = BackendOptions(device, vendors, float(timeout_s), parsed, open_batch)
     return SessionKeywords(backend, options, is_compiled)
 
 

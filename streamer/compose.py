@@ -118,7 +118,7 @@ def classifier_of(settings: Settings) -> Classifier:
     )
     # On the CPU the device's number only names the group.
     wanted = engine_keywords(settings) | {"device": settings.device}
-    keywords = read_keywords(wanted, is_beside_decoding=True, is_strict=False)
+    keywords = read_keywords(wanted, is_beside_decoding=True, is_strict=False, open_batch=settings.batch_size)
     # A simulated card that computes nothing needs no model.
     name = settings.model or (None if settings.compute == "none" else "workpiece")
     return open_classifier(name, keywords.backend(), keywords.options, said)
@@ -152,7 +152,7 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         classification_steps(
             classifier,
             freshness,
-            capacity=capacity,
+            capacity=classifier.program.rows_for(capacity),
             top=settings.top,
             decode_threads=settings.decode_threads,
         ),

@@ -128,12 +128,15 @@ class BackendOptions:
         keywords: The vendor's 61.
         data_path_timeout_s: A device that is silent for so long over one batch is given up.
         own: The back end's own keywords, an instance of its `Own`; None for their defaults.
+        open_batch: The batch that a model with an open one is made for, where the device takes no open sizes and
+            `onnx_define_symbol` says nothing.
     """
 
     device: str | None = None
     keywords: SessionOptions = field(default_factory=SessionOptions)
     data_path_timeout_s: float = 60.0
     own: OwnOptions | None = None
+    open_batch: int = 1
 
     def with_keywords(self, keywords: SessionOptions) -> "BackendOptions":
         """Return these options with other keywords."""

@@ -47,7 +47,7 @@ def sized(path: Path, options: BackendOptions) -> tuple[Sized, ...]:
                     f"{path}: axis {axis.number} of {axis.tensor} has no size, and this device needs one: "
                     f"give onnx_define_symbol={{{axis.size!r}: N}}"
                 )
-            symbols[axis.size] = 1
+            symbols[axis.size] = options.open_batch
     if isinstance(batch, int):
         return (Sized(batch, _with_symbols(options, symbols)),)
     sizes = ladder[1] if ladder is not None else (symbols[batch],)

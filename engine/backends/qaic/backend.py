@@ -62,7 +62,7 @@ class QaicBackend(ThreadedBackend):
         self.check_model(model)
         if model.kind == "qpc":
             return model
-        return QaicCompiler(self._sdk).compile(model, options.keywords)
+        return QaicCompiler(self._sdk).compile(model, options.keywords, options.open_batch)
 
     def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
         """Load a program onto its cards; what is no program yet is compiled first. See `Backend.open`."""

@@ -106,8 +106,10 @@ def check_keywords(model: ModelFile, options: SessionOptions) -> None:
         )
 
 
-def with_batch(model: ModelFile, options: SessionOptions, symbols: Iterable[str], batch: str | None) -> SessionOptions:
-    """Return options with a size for every symbol: one row where nobody says how many.
+def with_batch(
+    model: ModelFile, options: SessionOptions, symbols: Iterable[str], batch: str | None, rows: int = 1
+) -> SessionOptions:
+    """Return options with a size for every symbol.
 
     The compiler refuses a symbol without a size. Source: pytorch/glow lib/Importer/ONNXModelLoader.cpp, from which it
     has the flag.
@@ -117,6 +119,7 @@ def with_batch(model: ModelFile, options: SessionOptions, symbols: Iterable[str]
         options: Whose `onnx_define_symbol` is looked at.
         symbols: The symbols in the shapes of the model's inputs.
         batch: The one on the first axis of the first input.
+        rows: Its size, where nobody says one.
 
     Raises:
         OptionsError: Another symbol has no size, or the ladder is not of the batch.
@@ -135,7 +138,7 @@ def with_batch(model: ModelFile, options: SessionOptions, symbols: Iterable[str]
         )
     if batch is None or batch in options.symbols:
         return options
-    return options.model_copy(update={"onnx_define_symbol": (*(options.onnx_define_symbol or ()), (batch, 1))})
+    return options.model_copy(update={"onnx_define_symbol": (*(options.onnx_define_symbol or ()), (batch, rows))})
 
 
 def _given(options: SessionOptions) -> list[str]:

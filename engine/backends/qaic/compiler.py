@@ -44,8 +44,13 @@ class QaicCompiler:
     def __init__(self, sdk: Sdk) -> None:
         self._sdk = sdk
 
-    def compile(self, model: ModelFile, options: SessionOptions) -> ModelFile:
+    def compile(self, model: ModelFile, options: SessionOptions, open_batch: int = 1) -> ModelFile:
         """Make a program of a model, or find the one that was made before.
+
+        Args:
+            model: What is compiled.
+            options: The keywords.
+            open_batch: The batch of a model that leaves it open, where the keywords say nothing.
 
         Raises:
             ModelError: The model cannot be read.
@@ -57,8 +62,8 @@ class QaicCompiler:
         source = read_source(model)
         if model.kind == "onnx":
             given = options
-            options = with_batch(model, given, source.symbols, source.batch_symbol)
-            if options is not given:
+            options = with_batch(model, given, source.symbols, source.batch_symbol, open_batch)
+            if options is not given and open_batch == 1:
                 log.warning("%s is compiled for one row at a time: onnx_define_symbol says how many", model.path)
         program = self._find_compiler()
         hardware = self._hardware_flags(program)
