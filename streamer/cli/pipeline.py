@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.errors import ConfigError
-from config.settings import SourceSettings
+from config.settings import BackendSettings, SourceSettings
 from streamer.cli.command import Call, Command
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from engine.pipeline.overview import PipelineStatistics
 
 _DEFAULT_TARGET_FPS = 25.0
+#: Frames that come at less than this share of what the steps can do are what holds the pipeline up.
+_SLOW_SOURCE = 0.8
 
 
 def _run(call: Call) -> int:
@@ -42,14 +44,12 @@ def _run(call: Call) -> int:
         frames=settings.frames,
         does_loop=settings.loop,
     )
-    # Steps of the user's own stand where the command is called; ours come first.
-    sys.path.append(str(Path.cwd()))
-    pipeline = pipeline_from_toml(arguments.file)
+    pipeline = pipeline_from_toml(arguments.file, import_from=Path.cwd(), backend=settings.backend)
     failures: dict[str, int] = {}
     done = 0
-    with working("opening and warming up"):
-        pipeline.start()
-    with pipeline:
+    try:
+        with working("opening and warming up"):
+            pipeline.start()
         began_s = time.monotonic()
         with working("running; Ctrl-C ends it"):
             for outcome in pipeline.run(frames):
@@ -62,6 +62,8 @@ def _run(call: Call) -> int:
         advice = None
         if arguments.advise is not None and done:
             advice = pipeline.advise(arguments.advise or settings.fps or _DEFAULT_TARGET_FPS)
+    finally:
+        pipeline.close()
     measured_fps = done / took_s if took_s > 0 else 0.0
     if arguments.picture is not None:
         _draw(arguments.picture, statistics)
@@ -132,6 +134,8 @@ def _print(
     print("\n".join(harmless(line, 200) for line in bars(statistics)))
     if statistics.bottleneck is not None and statistics.predicted_fps is not None:
         print(f"bottleneck: {harmless(statistics.bottleneck)}, {statistics.predicted_fps:.1f} frames/s by prediction")
+        if fps < _SLOW_SOURCE * statistics.predicted_fps:
+            print(f"but the source gave {fps:.1f} frames/s (read, shrunk and encoded on one thread): it held them up")
     if advice is not None:
         print("\n".join(harmless(line, 500) for line in str(advice).splitlines()))
     for message, count in failures.items():
@@ -159,7 +163,7 @@ COMMAND = Command(
             help="Run the frames of a source through the steps of a file, and print where the time goes.\n\n"
             "Frames come as fast as the steps take them, unless --fps or a live source sets the pace.",
             run=_run,
-            settings=((SourceSettings, ""),),
+            settings=((SourceSettings, ""), (BackendSettings, "")),
             add_arguments=_arguments,
             examples="streamer pipeline run pipeline.toml --source synthetic:workpiece --frames 500\n"
             "streamer pipeline run pipeline.toml --source film.mp4 --advise 100 --picture steps.svg",
