@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.backends.base import Backend, BackendOptions
 from engine.backends.registry import backend_class, default_backend
 from engine.errors import OptionsError
 from engine.options import SessionOptions, nearest, parse, session_options
-from engine.options_file import OptionsFile, read_options
+
+if TYPE_CHECKING:
+    from engine.options_file import OptionsFile
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +45,14 @@ def read_keywords(
     """
     given = dict(keywords)
     path = given.pop("options_path", None)
-    file = read_options(path) if path is not None else OptionsFile()
+    file = _read_file(path) if path is not None else None
+    if file is not None:
+        given = {**file.values, **given}
     # Which names there are is the back end's to say, so its own name comes first.
-    backend = _backend(given.get("backend", file.values.get("backend")))
+    backend = _backend(given.get("backend"))
     known = {*SessionOptions.model_fields, "allocator_dealloc_delay", *SESSION_KEYWORDS, *backend.Own.model_fields}
-    file.check_names(known - {"options_path"})
-    given = {**file.values, **given}
+    if file is not None:
+        file.check_names(known - {"options_path"})
     if is_beside_decoding:
         given = {**backend.beside_decoding, **given}
     for name in given:
@@ -72,6 +76,12 @@ def read_keywords(
     parsed = parse(backend.Own, own, f"back end {backend.name}")
     options = BackendOptions(device, vendors, float(timeout_s), parsed, open_batch)
     return SessionKeywords(backend, options, is_compiled)
+
+
+def _read_file(path: Any) -> "OptionsFile":
+    from engine.options_file import read_options  # YAML takes as long to import as all the rest of this
+
+    return read_options(path)
 
 
 def _backend(name: object) -> type[Backend]:

@@ -46,7 +46,7 @@ def _run(call: Call) -> int:
         ("inf_completed", f"{result.inf_completed:,} batches"),
         ("inf_rate", f"{result.inf_rate:,.1f} batches/s, {result.images_per_s:,.1f} images/s"),
         ("inf_time", f"{result.inf_time:.3f} s"),
-        ("batch_size", f"{result.batch_size} images"),
+        ("batch_size", f"{result.batch_size} {'image' if result.batch_size == 1 else 'images'}"),
     ]
     print_table(title, ("", ""), rows)
     return 0
