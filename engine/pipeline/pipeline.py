@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future
 from threading import Condition, Lock
 from typing import Any, Final, Self
@@ -85,9 +85,10 @@ class Pipeline(Entrance):
         except BaseException:
             self._shut(is_done=True)
             raise
-        self._is_open = True
+        with self._lock:
+            self._is_open = not self._is_closing
 
-    def run(self, items: Iterable[Any]) -> Iterator[Outcome]:
+    def run(self, items: Iterable[Any]) -> Generator[Outcome, None, None]:
         """Take many items through, and yield the outcome of each in the order of the items.
 
         The iterable is read on the caller's thread as outcomes are asked for, no further ahead than `max_in_flight`;
@@ -155,7 +156,7 @@ class Pipeline(Entrance):
 
         Returns:
             Whether everything was finished. Where not, what has begun is left to its thread, what has not never
-            will be, and closing again waits no more.
+            will be, devices stay open, and closing again waits no more.
         """
         with self._lock:
             self._is_started = self._is_closing = True

@@ -15,7 +15,7 @@ DEADLINE_S = 20.0
 
 
 def add(amount: int) -> Step:
-    return Step(f"add {amount}", lambda item: item + amount)
+    return Step(f"add {amount}", lambda item: item + amount, parallel_steps=0)
 
 
 def fail_on(bad: int) -> Step:
@@ -47,7 +47,13 @@ class Device:
 
 
 def test_items_go_through_the_steps_in_order() -> None:
-    with Pipeline([Step("text", str), Step("twice", lambda item: item * 2, parallel_steps=2), Step("len", len)]) as run:
+    with Pipeline(
+        [
+            Step("text", str, parallel_steps=0),
+            Step("twice", lambda item: item * 2, parallel_steps=2),
+            Step("len", len, parallel_steps=0),
+        ]
+    ) as run:
         assert [run.submit(item).result(DEADLINE_S) for item in (7, 123)] == [2, 6]
 
 
@@ -66,7 +72,7 @@ def test_an_item_that_fails_fails_alone() -> None:
 
 
 def test_a_step_without_threads_runs_where_the_item_comes_from() -> None:
-    with Pipeline([Step("inline", lambda _: current_thread())]) as run:
+    with Pipeline([Step("inline", lambda _: current_thread(), parallel_steps=0)]) as run:
         assert run.submit(None).result(0) is current_thread()
 
 
@@ -93,7 +99,7 @@ def test_a_slow_item_does_not_hold_up_the_others() -> None:
 
 def test_a_step_may_leave_its_item_to_somebody_else() -> None:
     device = Device()
-    with Pipeline([Step("device", device), add(1)]) as run:
+    with Pipeline([Step("device", device, parallel_steps=0), add(1)]) as run:
         first, second = run.submit(1), run.submit(2)
         device.futures[1].set_result(20)
         assert second.result(0) == 21
@@ -105,7 +111,7 @@ def test_a_step_may_leave_its_item_to_somebody_else() -> None:
 
 def test_what_somebody_else_cancelled_fails_its_item() -> None:
     device = Device()
-    with Pipeline([Step("device", device)]) as run:
+    with Pipeline([Step("device", device, parallel_steps=0)]) as run:
         outcome = run.submit(1)
         device.futures[0].cancel()
         assert isinstance(outcome.exception(0), CancelledError)
@@ -113,7 +119,7 @@ def test_what_somebody_else_cancelled_fails_its_item() -> None:
 
 def test_an_outcome_cannot_be_cancelled_by_whoever_waits_for_it() -> None:
     device = Device()
-    with Pipeline([Step("device", device)]) as run:
+    with Pipeline([Step("device", device, parallel_steps=0)]) as run:
         outcome = run.submit(1)
         assert not outcome.cancel()
         device.futures[0].set_result(5)
@@ -135,7 +141,14 @@ def test_closing_finishes_the_items_on_their_way() -> None:
 
 def test_closing_waits_for_the_device_and_the_steps_after_it() -> None:
     device = Device()
-    run = Pipeline([Step("decode", lambda item: item, parallel_steps=1), Step("device", device), add(1), fail_on(-1)])
+    run = Pipeline(
+        [
+            Step("decode", lambda item: item, parallel_steps=1),
+            Step("device", device, parallel_steps=0),
+            add(1),
+            fail_on(-1),
+        ]
+    )
     run.start()
     outcome = run.submit(1)
     closing = Thread(target=run.close)
@@ -153,7 +166,12 @@ def test_closing_waits_for_the_device_and_the_steps_after_it() -> None:
 
 def test_closing_waits_no_longer_than_it_is_told_and_closing_again_not_at_all() -> None:
     device, gate = Device(), Event()
-    run = Pipeline([Step("hold", lambda item: gate.wait(DEADLINE_S) and item, parallel_steps=1), Step("dev", device)])
+    run = Pipeline(
+        [
+            Step("hold", lambda item: gate.wait(DEADLINE_S) and item, parallel_steps=1),
+            Step("dev", device, parallel_steps=0),
+        ]
+    )
     run.start()
     begun, queued = run.submit(1), run.submit(2)
     assert not run.close(timeout_s=0.01)
@@ -167,7 +185,7 @@ def test_closing_waits_no_longer_than_it_is_told_and_closing_again_not_at_all() 
 
 def test_a_step_behind_a_device_that_was_too_late_fails_its_item() -> None:
     device = Device()
-    run = Pipeline([Step("device", device), Step("label", str, parallel_steps=1)])
+    run = Pipeline([Step("device", device, parallel_steps=0), Step("label", str, parallel_steps=1)])
     run.start()
     outcome = run.submit(1)
     assert not run.close(timeout_s=0)
@@ -197,7 +215,7 @@ def test_an_interrupt_reaches_whoever_brought_the_item() -> None:
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    with Pipeline([Step("inline", interrupted)]) as run, pytest.raises(KeyboardInterrupt):
+    with Pipeline([Step("inline", interrupted, parallel_steps=0)]) as run, pytest.raises(KeyboardInterrupt):
         run.submit(1)
 
 
@@ -225,7 +243,7 @@ def test_the_callbacks_of_an_outcome_may_submit_the_next_item() -> None:
 
 def test_statistics_count_what_was_finished_and_failed() -> None:
     device = Device()
-    with Pipeline([fail_on(1), Step("device", device), add(1)]) as run:
+    with Pipeline([fail_on(1), Step("device", device, parallel_steps=0), add(1)]) as run:
         futures = [run.submit(item) for item in range(3)]
         futures[1].exception(DEADLINE_S)
         wait_until(lambda: len(device.futures) == 2)
@@ -265,7 +283,7 @@ def test_waiting_for_a_thread_and_working_are_told_apart() -> None:
 
 def test_a_device_counts_as_work_until_it_is_done() -> None:
     device = Device()
-    with Pipeline([Step("device", device)]) as run:
+    with Pipeline([Step("device", device, parallel_steps=0)]) as run:
         outcome = run.submit(1)
         begun_s = time.monotonic()
         Event().wait(0.02)  # time has to pass; how much makes no difference
@@ -274,8 +292,3 @@ def test_a_device_counts_as_work_until_it_is_done() -> None:
         outcome.result(0)
         (statistics,) = run.statistics()
     assert statistics.execution_s >= held_s
-
-
-def test_a_negative_number_of_threads_is_refused() -> None:
-    with pytest.raises(ValueError, match="step odd"):
-        Step("odd", str, parallel_steps=-1)

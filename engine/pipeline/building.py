@@ -1,0 +1,156 @@
+"""From a pipeline's description to the pipeline: models are opened, functions found."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from engine.backends.base import BackendOptions
+from engine.backends.registry import default_backend, make_backend
+from engine.errors import PipelineError
+from engine.images.header import ImageLimits
+from engine.models.classifier import open_classifier
+from engine.models.spec import ClassifierSpec
+from engine.pipeline.feeds import ArrayFeed, Feed, PixelFeed
+from engine.pipeline.functions import DecodeImage, NameClasses
+from engine.pipeline.graph import Graph, arrange
+from engine.pipeline.model_step import ModelStep
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.step import Step
+from engine.pipeline.tables import PipelineDescription, StepDescription
+from engine.pipeline.warm_up import OpenModel
+
+
+def build(description: PipelineDescription, *, import_from: Path | None = None, backend: str | None = None) -> Pipeline:
+    """Build a pipeline; its models are open, its threads not started.
+
+    Args:
+        description: What was described.
+        import_from: A folder that code of the user's own is imported from as well; None for what Python finds anyway.
+        backend: The back end of model steps that name none; None for the default.
+
+    Raises:
+        PipelineError: Steps do not fit each other, or a function is not found.
+        EngineError: A model or a device cannot be used.
+    """
+    try:
+        return _Builder(description, import_from, backend).build()
+    except PipelineError as exc:
+        if str(exc).startswith(description.origin):
+            raise
+        raise PipelineError(f"{description.origin}: {exc}") from exc
+
+
+class _Builder:
+    """Holds what was opened, to close it where the rest fails."""
+
+    def __init__(self, description: PipelineDescription, import_from: Path | None, backend: str | None) -> None:
+        self._description = description
+        self._import_from = import_from
+        self._backend = backend
+        self._steps = description.steps
+        self._graph: Graph = arrange([step.name for step in self._steps], [step.after for step in self._steps])
+        self._models: dict[int, ModelStep] = {}
+        self._specs: dict[int, ClassifierSpec] = {}
+
+    def build(self) -> Pipeline:
+        try:
+            for index, step in enumerate(self._steps):
+                if step.use == "model":
+                    self._open(index, step)
+            steps = [self._step(index, step) for index, step in enumerate(self._steps)]
+            return Pipeline(steps, max_in_flight=self._description.max_in_flight)
+        except BaseException:
+            for model in self._models.values():
+                model.close()
+            raise
+
+    def _step(self, index: int, step: StepDescription) -> Step:
+        if step.use == "model":
+            return self._models[index]
+        if step.use == "decode":
+            function: Any = DecodeImage(self._spec_for(index).preprocessing, ImageLimits())
+        elif step.use == "labels":
+            function = NameClasses(self._spec_for(index), step.top)
+        else:
+            function = self._function(step)
+        return Step(
+            step.name,
+            function,
+            step.max_batch_size,
+            parallel_steps=1 if step.parallel_steps is None else step.parallel_steps,
+            batch_timeout_s=step.batch_timeout_s,
+            after=step.after,
+        )
+
+    def _open(self, index: int, step: StepDescription) -> None:
+        """Open a model: as a classifier where a step that decodes or names classes goes by it."""
+        model = self._models[index] = ModelStep(
+            step.name, parallel_steps=step.parallel_steps, batch_timeout_s=step.batch_timeout_s, after=step.after
+        )
+        backend = step.backend or self._backend or default_backend()[0]
+        uses = {self._steps[other].use for other in self._around(index) if index in self._models_of(other)}
+        if not uses & {"decode", "labels"}:
+            model.use_model(step.model, step.max_batch_size, step.warmup, backend=backend, device=step.device)
+            return
+
+        def open_model() -> OpenModel:
+            classifier = open_classifier(step.model, make_backend(backend), BackendOptions(device=step.device))
+            self._specs[index] = classifier.spec
+            feed: Feed = ArrayFeed(step.name, classifier.program)
+            if "decode" in uses:
+                feed = PixelFeed(step.name, classifier.spec)
+            return OpenModel(classifier.spec.path, classifier.backend, classifier.program, feed)
+
+        model.use_opened(open_model(), open_model, step.max_batch_size, step.warmup)
+
+    def _around(self, index: int) -> tuple[int, ...]:
+        return (*self._graph.ancestors(index), *self._graph.descendants(index))
+
+    def _models_of(self, index: int) -> tuple[int, ...]:
+        """Return the models that a decoding step feeds, or that a labelling step reads, with no other in between."""
+        use = self._steps[index].use
+        if use not in ("decode", "labels"):
+            return ()
+        beside = self._graph.successors if use == "decode" else self._graph.predecessors
+        found: set[int] = set()
+        waiting = list(beside[index])
+        while waiting:
+            step = waiting.pop()
+            if self._steps[step].use == "model":
+                found.add(step)
+            else:
+                waiting.extend(beside[step])
+        return tuple(sorted(found))
+
+    def _spec_for(self, index: int) -> ClassifierSpec:
+        step = self._steps[index]
+        models = self._models_of(index)
+        if not models:
+            where = "followed by" if step.use == "decode" else "after"
+            raise PipelineError(f"step {step.name} (use = {step.use!r}) has to be {where} a model step")
+        names = " and ".join(self._steps[other].name for other in models)
+        if step.use == "labels" and len(models) > 1:
+            raise PipelineError(f"step {step.name} reads {names}: write a step with labels for each")
+        specs = [self._specs[other] for other in models]
+        if any(spec.preprocessing.resize != specs[0].preprocessing.resize for spec in specs):
+            raise PipelineError(
+                f"step {step.name} decodes for {names}, which take pictures of different sizes: write one for each"
+            )
+        return specs[0]
+
+    def _function(self, step: StepDescription) -> Any:
+        module_name, _, path = step.function.partition(":")
+        if self._import_from is not None and str(self._import_from) not in sys.path:
+            sys.path.append(str(self._import_from))  # last, so that nothing of the machine is shadowed
+        try:
+            function: Any = import_module(module_name)
+            for name in path.split("."):
+                function = getattr(function, name)
+        except ImportError as exc:
+            raise PipelineError(f"step {step.name}: python = {step.function!r} cannot be imported: {exc}") from exc
+        except AttributeError as exc:
+            raise PipelineError(f"step {step.name}: python = {step.function!r} is not there: {exc}") from exc
+        if not callable(function):
+            raise PipelineError(f"step {step.name}: python = {step.function!r} is no function")
+        return function
