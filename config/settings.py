@@ -188,8 +188,8 @@ class EngineSettings(BackendSettings):
     options_path: Path | None = Field(
         None, description="a YAML file of Session keywords, such as aic_num_cores; flags win"
     )
-    data_path_timeout: Duration = Field(
-        _duration("60s"), ge=_duration("1ms"), description="a device that is silent for so long is given up"
+    data_path_timeout: Duration | None = Field(
+        None, ge=_duration("1ms"), description="a device that is silent for so long is given up (default: 60s)"
     )
     row: str | None = Field(
         None, min_length=1, description="the card that the simulator is, such as resnet50/best-throughput"

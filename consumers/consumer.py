@@ -21,7 +21,7 @@ from consumers.status import StatusReporter
 from consumers.subscription import FrameSubscription, Holder
 from consumers.telemetry import ConsumerTelemetry
 from engine.backends.base import Backend
-from engine.errors import InferenceError
+from engine.errors import DeviceLostError, InferenceError
 from engine.pipeline.pipeline import Pipeline
 from messaging.frame import read_frame
 from messaging.outcome import SKIPPED_SUPERSEDED
@@ -193,7 +193,8 @@ class Consumer(Holder):
     def _after_failure(self, batch: Batch, error: InferenceError) -> list[tuple[Entry[Outgoing], Outgoing]]:
         """Halve a batch that the device refused, until the frame at fault stands alone and is dead-lettered."""
         health = self._parts.backend.health()
-        if not health.is_ready:
+        # A device that was lost may be back by now: the batch was handed back all the same, and is at no fault.
+        if isinstance(error, DeviceLostError) or not health.is_ready:
             raise DeviceFailedError(f"device {self._parts.outcomes.identity.device} failed ({health.detail}): {error}")
         if len(batch.good) == 1:
             polled = batch.good[0]

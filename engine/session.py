@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import Backend, BackendOptions, Health, Inference, Program, Tensors, TensorSpec
+from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
 from engine.errors import InferenceError, ModelNotFoundError, OptionsError
 from engine.models.files import ModelFile, locate_model
+from engine.models.program import Program, Tensors, TensorSpec
 from engine.options import UPDATABLE, nearest, session_options
 from engine.session_keywords import read_keywords
 from engine.session_metrics import LatencyMetrics, ProfiledFunction, Profiles, metrics_lines, profile_lines
@@ -151,6 +152,11 @@ class Session:
                     f"update_backend_options has no {name}{nearest(name, UPDATABLE)}: it takes {known}; "
                     "other options are given when the session is made"
                 )
+        if "dev_id" in keywords and self._options.device is not None:
+            raise OptionsError(
+                f"update_backend_options: dev_id does nothing beside device={self._options.device!r}: "
+                "make the session without it, or another session"
+            )
         with self._life:
             before = self._options.keywords
             given = {name: getattr(before, name) for name in before.model_fields_set}
@@ -202,10 +208,7 @@ class Session:
         if not (keywords.enable_metrics or keywords.enable_profiling):
             return dict(self._infer(input_dict).outputs)
         began_s = time.perf_counter()
-        if keywords.enable_profiling:
-            inference = self._profiles.run(lambda: self._infer(input_dict, is_profiled=True))
-        else:
-            inference = self._infer(input_dict)
+        inference = self._infer(input_dict, self._profiles.run if keywords.enable_profiling else None)
         self._metrics.add(time.perf_counter() - began_s)
         return dict(inference.outputs)
 
@@ -298,11 +301,9 @@ class Session:
             raise InferenceError("the session holds no program")
         return self._program
 
-    def _infer(self, inputs: Tensors, *, is_profiled: bool = False) -> Inference:
+    def _infer(self, inputs: Tensors, around: Around | None = None) -> Inference:
         fitted, count = self._fitted(inputs)
-        if is_profiled:
-            return self._backend.call(fitted, count)
-        return self._backend.submit(fitted, count).result()
+        return self._backend.submit(fitted, count, around).result()
 
     def _fitted(self, inputs: Tensors) -> tuple[Tensors, int | None]:
         """Return the inputs, padded where the program's batch is larger, and how many rows hold data."""
@@ -334,7 +335,9 @@ class Session:
                 outputs = ShapeDict()
                 run: Inference | None = None
                 for spec in program.outputs:
-                    shape = tuple(batch if axis == 0 and size is None else size for axis, size in enumerate(spec.shape))
+                    shape = spec.shape
+                    if shape and shape[0] is None and program.has_rows(spec):
+                        shape = (batch, *shape[1:])
                     if not shape or None in shape:
                         # The file does not say, or says nothing: an answer does.
                         run = run or self._backend.submit(_random(inputs)).result()

@@ -132,7 +132,7 @@ def engine_keywords(settings: EngineSettings) -> dict[str, Any]:
         "set_size": settings.set_size,
         "inference_threads": settings.inference_threads,
         "options_path": settings.options_path,
-        "data_path_timeout": settings.data_path_timeout.total_seconds(),
+        "data_path_timeout": settings.data_path_timeout.total_seconds() if settings.data_path_timeout else None,
         "row": settings.row,
         "compute": settings.compute,
     }

@@ -3,21 +3,19 @@
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from engine.errors import InferenceError, ModelError, ModelNotFoundError
+from engine.errors import ModelError, ModelNotFoundError
 from engine.models.files import ModelFile, ModelKind
 from engine.models.onnx_file import check_onnx_file
+from engine.models.program import Program, Tensors
 from engine.options import SessionOptions
 
-Tensors = Mapping[str, NDArray[np.generic]]
 #: What a back end does with a keyword that somebody gave: `ignored` with a notice.
 Treatment = Literal["used", "ignored", "refused"]
 
@@ -26,97 +24,18 @@ Treatment = Literal["used", "ignored", "refused"]
 MEASURING = frozenset({"enable_metrics", "enable_profiling"})
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """A named input or output.
-
-    Attributes:
-        shape: One entry per axis; None where the program takes any size.
-        symbols: The names that the file gives to such axes, one entry per axis; empty where it names none.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: np.dtype[np.generic]
-    symbols: tuple[str | None, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What an opened model looks like from outside.
-
-    Attributes:
-        inputs: The first axis of the first one is the batch's, where programs are fed batch by batch.
-        metadata: The key-value pairs that the model's file carries.
-        ladder: The batch sizes that it was compiled for, ascending, where there are several; then that axis is None.
-    """
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    ladder: tuple[int, ...] = ()
-
-    @property
-    def batch_sizes(self) -> tuple[int, ...]:
-        """The batch sizes that it takes, ascending; empty where it takes any."""
-        if self.ladder:
-            return self.ladder
-        shape = self.inputs[0].shape if self.inputs else ()
-        return (shape[0],) if shape and shape[0] is not None else ()
-
-    @property
-    def max_rows(self) -> int | None:
-        """The most rows that fit into one batch; None where any number does."""
-        return self.batch_sizes[-1] if self.batch_sizes else None
-
-    def rows_for(self, count: int) -> int:
-        """Return how many rows a batch with data in `count` of them has to have: the smallest size that fits.
-
-        Raises:
-            InferenceError: None fits.
-        """
-        if count < 1 or count > (self.max_rows or count):
-            raise InferenceError(f"{count} rows do not fit the model's batch of {self.max_rows or 'any size'}")
-        return next((size for size in self.batch_sizes if size >= count), count)
-
-    def check(self, inputs: Tensors, count: int | None) -> None:
-        """Refuse inputs that do not fit, before the device has seen them; what `Backend.submit` begins with.
-
-        Raises:
-            InferenceError: It names the input and what it takes.
-        """
-        if len(inputs) != len(self.inputs) or any(spec.name not in inputs for spec in self.inputs):
-            names = ", ".join(spec.name for spec in self.inputs)
-            raise InferenceError(f"the model takes {names or 'nothing'}, not {', '.join(sorted(inputs)) or 'nothing'}")
-        rows = None
-        if count is not None:
-            fitting = self.rows_for(count)
-            first = inputs[self.inputs[0].name].shape[:1] if self.inputs else ()
-            rows = first[0] if first and first[0] in self.batch_sizes and first[0] >= count else fitting
-        for spec in self.inputs:
-            value = inputs[spec.name]
-            # A graph that says nothing of the shape has no axes here.
-            shape = spec.shape if rows is None or not spec.shape else (rows, *spec.shape[1:])
-            fits = (not spec.shape) or (
-                len(shape) == value.ndim
-                and all(size in (None, actual) for size, actual in zip(shape, value.shape, strict=True))
-            )
-            if not fits or value.dtype != spec.dtype:
-                wanted = [size if size is not None else _symbol(spec, axis) for axis, size in enumerate(shape)]
-                text = ", ".join(str(size) for size in wanted)
-                raise InferenceError(
-                    f"input {spec.name} takes {spec.dtype}[{text}], not {value.dtype}{list(value.shape)}"
-                )
-
-
-def _symbol(spec: TensorSpec, axis: int) -> str:
-    return (spec.symbols[axis] if axis < len(spec.symbols) else None) or "any"
-
-
 class OwnOptions(BaseModel):
     """Keywords that only one back end has. Frozen; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class HostOptions(OwnOptions):
+    """Keywords of back ends that compute on this machine's cores."""
+
+    inference_threads: int | None = Field(
+        None, ge=1, description="CPU threads of one inference (default: the cores, shared by the activations)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +79,10 @@ class Inference:
     finished_at_s: float
     simulated: bool = False
     padded_rows: int = 0
+
+
+#: Something that wants to be around a computation, as a profiler does.
+Around = Callable[[Callable[[], Inference]], Inference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,12 +190,14 @@ class Backend(ABC):
         """How many batches the device works on at a time."""
 
     @abstractmethod
-    def submit(self, inputs: Tensors, count: int | None = None) -> Future[Inference]:
+    def submit(self, inputs: Tensors, count: int | None = None, around: Around | None = None) -> Future[Inference]:
         """Hand over a batch.
 
         Args:
             inputs: By name. With a `count`, the first axis of each has `Program.rows_for(count)` rows.
             count: How many rows, from the first, hold data. None for inputs that are no batch: nothing is cut off.
+            around: Called on the thread that computes, with the computation, which it calls: a profiler. A back end
+                that computes nothing here leaves it out.
 
         Raises:
             InferenceError: The back end is closed, its device is lost, or the inputs do not fit the model.
@@ -285,6 +210,11 @@ class Backend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish what was submitted, and let the device go."""
+
+    @property
+    def benchmark_depth(self) -> int:
+        """How many batches a benchmark has submitted and not yet answered."""
+        return self.slots
 
     def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> tuple[int, float]:
         """Run one batch again and again, with every slot busy.
@@ -306,23 +236,13 @@ class Backend(ABC):
         while runs is None or submitted < runs:
             if seconds is not None and time.monotonic() - began_s >= seconds:
                 break
-            if len(pending) >= self.slots:
+            if len(pending) >= self.benchmark_depth:
                 pending.popleft().result()
             pending.append(self.submit(inputs))
             submitted += 1
         for future in pending:
             future.result()
         return submitted, time.monotonic() - began_s
-
-    def call(self, inputs: Tensors, count: int | None = None) -> Inference:
-        """Run a batch and wait for it, on the calling thread where the back end can: what a profiler looks into.
-
-        No time-out guards it there.
-
-        Raises:
-            InferenceError: As of `submit`, or of the batch.
-        """
-        return self.submit(inputs, count).result()
 
 
 _CONVERSIONS: Mapping[str, str] = {

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from engine.backends.base import Program, Tensors
 from engine.backends.threaded import Network, Outputs
+from engine.models.program import Program, Tensors
 
 
 class LadderNetwork(Network):

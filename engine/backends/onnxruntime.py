@@ -6,15 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
-from pydantic import Field
 
-from engine.backends.base import BackendOptions, OwnOptions, Program, Tensors, TensorSpec
+from engine.backends.base import BackendOptions, HostOptions
 from engine.backends.threaded import Network, Outputs, ThreadedBackend, first_line
-from engine.errors import DeviceNotFoundError, ModelError, ModelNotFoundError
+from engine.errors import DeviceNotFoundError, ModelError
 from engine.models.files import ModelFile
-from engine.models.graph import program_of as program_of_file
-from engine.models.graph import with_symbols
+from engine.models.graph import program_of, with_symbols
 from engine.models.onnx_file import read_onnx
+from engine.models.program import Program, Tensors, TensorSpec
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -35,20 +34,12 @@ _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .* f
 _CUDA = re.compile(r"^cuda(?::(\d+))?$")
 
 
-class OnnxRuntimeOwn(OwnOptions):
-    """What only this back end knows."""
-
-    inference_threads: int | None = Field(
-        None, ge=1, description="CPU threads of one inference (default: the cores, shared by the activations)"
-    )
-
-
 class OnnxRuntimeBackend(ThreadedBackend):
     """Runs ONNX files. `num_activations` × `set_size` inferences run at a time."""
 
     name = "onnxruntime"
     uses = frozenset({"dev_id", "num_activations", "set_size", "onnx_define_symbol"})
-    Own = OnnxRuntimeOwn
+    Own = HostOptions
     # Decoding needs the cores as well, so an inference has one thread and there are two of them.
     beside_decoding: ClassVar[Mapping[str, int]] = {"num_activations": 2, "inference_threads": 1}
 
@@ -57,42 +48,23 @@ class OnnxRuntimeBackend(ThreadedBackend):
         """Tell whether it is `cpu` or a `cuda:N`."""
         return name.lower() == "cpu" or _CUDA.match(name.lower()) is not None
 
-    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
+    def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Load the ONNX file; see `Backend.open`."""
-        if model is None:
-            raise ModelNotFoundError("back end onnxruntime needs a model: give the path of an .onnx file")
-        own = options.own if isinstance(options.own, OnnxRuntimeOwn) else OnnxRuntimeOwn()
+        own = options.own if isinstance(options.own, HostOptions) else HostOptions()
         activations, set_size = self.concurrency(options)
         return OnnxRuntimeNetwork(model, options, _provider(options), activations * set_size, own.inference_threads)
 
 
-class OnnxRuntimeNetwork(Network):
-    """A session of ONNX Runtime."""
+class SessionNetwork(Network):
+    """A session of ONNX Runtime, whatever provider it has."""
 
-    def __init__(
-        self,
-        model: ModelFile,
-        options: BackendOptions,
-        provider: tuple[str, Mapping[str, str]],
-        slots: int,
-        threads: int | None,
-    ) -> None:
+    def __init__(self, session: Any, program: Program, slots: int, detail: str) -> None:
+        """Take an opened session."""
+        self._session = session
+        self.program = program
         self.slots = slots
-        if options.keywords.onnx_define_symbol:
-            # A session does not tell which symbols there were before they had sizes.
-            with_symbols(program_of_file(read_onnx(model.path), model.path), options.keywords, model.path)
-        settings = session_settings(options, threads)
-        try:
-            self._session: Any = onnxruntime.InferenceSession(str(model.path), settings, providers=[provider])
-        except Exception as exc:  # onnxruntime's errors have no common root but this
-            raise ModelError(
-                f"ONNX Runtime cannot load {model.path}: {message(exc)} (give a complete .onnx file that it supports)"
-            ) from exc
-        if provider[0] not in self._session.get_providers():
-            raise DeviceNotFoundError(f"ONNX Runtime cannot use {provider[0]} here: its driver or device is missing")
-        self.program = program_of(self._session, model, options)
-        self._outputs = [output.name for output in self.program.outputs]
-        self.detail = f"onnxruntime {onnxruntime.__version__}, {provider[0].removesuffix('ExecutionProvider')}"
+        self.detail = detail
+        self._outputs = [output.name for output in program.outputs]
 
     def infer(self, inputs: Tensors, rows: int | None) -> Outputs:
         """Run the session."""
@@ -105,6 +77,33 @@ class OnnxRuntimeNetwork(Network):
     def unload(self) -> None:
         """Let the session go."""
         self._session = None
+
+
+class OnnxRuntimeNetwork(SessionNetwork):
+    """A session on the CPU, or on an NVIDIA GPU."""
+
+    def __init__(
+        self,
+        model: ModelFile,
+        options: BackendOptions,
+        provider: tuple[str, Mapping[str, str]],
+        slots: int,
+        threads: int | None,
+    ) -> None:
+        if options.keywords.onnx_define_symbol:
+            # A session does not tell which symbols there were before they had sizes.
+            with_symbols(program_of(read_onnx(model.path), model.path), options.keywords, model.path)
+        settings = session_settings(options, threads)
+        try:
+            session: Any = onnxruntime.InferenceSession(str(model.path), settings, providers=[provider])
+        except Exception as exc:  # onnxruntime's errors have no common root but this
+            raise ModelError(
+                f"ONNX Runtime cannot load {model.path}: {message(exc)} (give a complete .onnx file that it supports)"
+            ) from exc
+        if provider[0] not in session.get_providers():
+            raise DeviceNotFoundError(f"ONNX Runtime cannot use {provider[0]} here: its driver or device is missing")
+        detail = f"onnxruntime {onnxruntime.__version__}, {provider[0].removesuffix('ExecutionProvider')}"
+        super().__init__(session, program_of_session(session, model, options), slots, detail)
 
 
 def session_settings(options: BackendOptions, threads: int | None) -> Any:
@@ -128,7 +127,7 @@ def session_settings(options: BackendOptions, threads: int | None) -> Any:
     return settings
 
 
-def program_of(session: Any, model: ModelFile, options: BackendOptions) -> Program:
+def program_of_session(session: Any, model: ModelFile, options: BackendOptions) -> Program:
     """Describe what a session takes and gives.
 
     Raises:

@@ -1,13 +1,12 @@
 """For devices whose programs take no open sizes: a size for every symbol, and a name for what was prepared so."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backends.base import BackendOptions
-from engine.errors import ModelError, OptionsError
+from engine.errors import ModelError
 from engine.models.files import combined_digest
-from engine.models.graph import program_of
+from engine.models.graph import program_of, with_closed_symbols
 from engine.models.onnx_file import files_of, read_onnx
 
 
@@ -31,27 +30,24 @@ def sized(path: Path, options: BackendOptions) -> tuple[Sized, ...]:
         ModelError: It is no ONNX file, or an open axis has no name that a size could be given to.
         OptionsError: A symbol that is not the batch's has no size, or several.
     """
-    axes = tuple(_axes(path))
-    batch = axes[0].size if axes and axes[0].is_batch else 1
-    ladder = options.keywords.ladder
-    if ladder is not None and batch != ladder[0]:
-        raise OptionsError(
-            f"onnx_define_symbol gives several sizes to {ladder[0]}, which is not the first axis of "
-            f"{axes[0].tensor if axes else 'an input'} in {path}"
-        )
-    symbols = options.keywords.symbols
-    for axis in axes:
-        if isinstance(axis.size, str) and axis.size not in symbols:
-            if axis.size != batch:
-                raise OptionsError(
-                    f"{path}: axis {axis.number} of {axis.tensor} has no size, and this device needs one: "
-                    f"give onnx_define_symbol={{{axis.size!r}: N}}"
+    program = program_of(read_onnx(path), path)
+    for spec in program.inputs:
+        for axis, (size, symbol) in enumerate(zip(spec.shape, spec.symbols, strict=True)):
+            if size is None and symbol is None:
+                raise ModelError(
+                    f"{path}: axis {axis} of {spec.name} has neither size nor name, and this device needs a size: "
+                    f"`python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {spec.name} --input_shape "
+                    "1,… IN.onnx OUT.onnx`"
                 )
-            symbols[axis.size] = options.open_batch
-    if isinstance(batch, int):
-        return (Sized(batch, _with_symbols(options, symbols)),)
-    sizes = ladder[1] if ladder is not None else (symbols[batch],)
-    return tuple(Sized(size, _with_symbols(options, symbols | {batch: size})) for size in sizes)
+    keywords = with_closed_symbols(program, options.keywords, path, options.open_batch)
+    first = program.inputs[0] if program.inputs else None
+    fixed = first.shape[0] if first is not None and first.shape else 1
+    if fixed is not None or first is None:
+        return (Sized(fixed or 1, options.with_keywords(keywords)),)
+    batch = first.symbols[0] or ""
+    sizes = keywords.ladder[1] if keywords.ladder is not None else (keywords.symbols[batch],)
+    others = {symbol: size for symbol, size in keywords.symbols.items() if symbol != batch}
+    return tuple(Sized(size, _with_symbols(options, others | {batch: size})) for size in sizes)
 
 
 def fingerprint(path: Path, *circumstances: object) -> str:
@@ -59,29 +55,6 @@ def fingerprint(path: Path, *circumstances: object) -> str:
     return combined_digest(files_of(path), map(repr, circumstances))[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    tensor: str
-    number: int
-    size: int | str
-    is_batch: bool
-
-
-def _axes(path: Path) -> Iterator[_Axis]:
-    """Give the axes of the inputs, the batch's first."""
-    program = program_of(read_onnx(path), path)
-    for spec in program.inputs:
-        for number, (known, symbol) in enumerate(zip(spec.shape, spec.symbols, strict=True)):
-            size = known or symbol
-            if size is None:
-                raise ModelError(
-                    f"{path}: axis {number} of {spec.name} has neither size nor name, and this device needs a size: "
-                    f"`python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {spec.name} --input_shape "
-                    "1,… IN.onnx OUT.onnx`"
-                )
-            yield _Axis(spec.name, number, size, is_batch=number == 0 and spec is program.inputs[0])
-
-
 def _with_symbols(options: BackendOptions, symbols: dict[str, int]) -> BackendOptions:
-    pairs = tuple(symbols.items()) or None
-    return replace(options, keywords=options.keywords.model_copy(update={"onnx_define_symbol": pairs}))
+    pairs = tuple(symbols.items())
+    return options.with_keywords(options.keywords.model_copy(update={"onnx_define_symbol": pairs}))

@@ -3,9 +3,12 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import count as counter
 from queue import Empty, SimpleQueue
 from threading import Condition, Event, Lock, Thread
 from typing import ClassVar
@@ -13,9 +16,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import Backend, BackendOptions, Health, Inference, Program, Tensors
-from engine.errors import DeviceLostError, EngineError, InferenceError
+from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
+from engine.errors import DeviceLostError, InferenceError, ModelNotFoundError
 from engine.models.files import ModelFile
+from engine.models.program import Program, Tensors
 from engine.telemetry import count_loss, count_rows
 
 log = logging.getLogger(__name__)
@@ -60,61 +64,76 @@ class Network(ABC):
         """Let the device go."""
 
 
+#: What a thread of the crew does for one request. It calls `touch` when it begins anew, so that a loop is no silence.
+_Work = Callable[[Callable[[], None]], Inference]
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
-    inputs: Tensors
-    count: int | None
+    work: _Work
     future: Future[Inference]
 
 
 class _Crew:
-    """The threads that feed one loaded network. When its device is given up, they are left to themselves."""
+    """The threads that feed one loaded network. When its device is given up, they are left to themselves.
+
+    Everything that is done with the network is a request to the crew, so that no more is done at a time than there are
+    threads, the watchdog sees all of it, and nobody lets go of the network while it is in use.
+    """
 
     def __init__(self, network: Network, backend: str) -> None:
         self.network = network
         self.lost: DeviceLostError | None = None
         self._backend = backend
+        self._with_rows = frozenset(spec.name for spec in network.program.outputs if network.program.has_rows(spec))
         self._queue: SimpleQueue[_Request | None] = SimpleQueue()
         self._changed = Condition(Lock())
         self._running: dict[int, tuple[float, _Request]] = {}
+        #: Requests that are out of `_running`, and whose futures are not done yet.
+        self._ending = 0
         self._is_given_up = False
         self._is_handed_back = False
+        self._is_finished = False
         self._at_work = network.slots
         for number in range(network.slots):
-            Thread(target=self._work, args=(number,), name=f"{backend}-{number}", daemon=True).start()
+            Thread(target=self._serve, args=(number,), name=f"{backend}-{number}", daemon=True).start()
 
     def put(self, request: _Request) -> None:
         """Queue a request."""
         self._queue.put(request)
 
     def finish(self) -> bool:
-        """Work off the queue and end the threads; False where the device was given up meanwhile."""
+        """Work off the queue and end the threads.
+
+        Returns:
+            Whether the network is the caller's to unload; not where the device was lost meanwhile.
+        """
         for _ in range(self.network.slots):
             self._queue.put(None)
         with self._changed:
-            self._changed.wait_for(lambda: self._is_handed_back or not self._at_work)
-            return not self._is_given_up
+            self._changed.wait_for(
+                lambda: (self._is_handed_back and not self._ending) or (not self._at_work and self.lost is None)
+            )
+            self._is_finished = not self._is_handed_back
+            self._changed.notify_all()
+            return self._is_finished
 
     def watch(self, timeout_s: float) -> DeviceLostError | None:
-        """Return when the device is lost, with the reason, or has no more work to come, with None."""
-        while True:
-            with self._changed:
+        """Return when the device is lost, with the reason, or when the crew has finished, with None."""
+        with self._changed:
+            while not self._is_finished:
+                if self.lost is not None:
+                    return self.lost
                 oldest_s = min((started_s for started_s, _ in self._running.values()), default=None)
-                now_s = time.monotonic()
                 # What begins from now on has at least so long; so nobody has to be woken for it.
-                wait_s = timeout_s if oldest_s is None else oldest_s + timeout_s - now_s
+                wait_s = timeout_s if oldest_s is None else oldest_s + timeout_s - time.monotonic()
                 if wait_s <= 0:
-                    return DeviceLostError(
+                    self.lost = DeviceLostError(
                         f"the device gave no answer within {timeout_s:g} s and is given up (data_path_timeout)"
                     )
-                if self._changed.wait_for(lambda: self.lost is not None or not self._at_work, wait_s):
                     return self.lost
-
-    def report_lost(self, error: DeviceLostError) -> None:
-        """Say that the device is broken."""
-        with self._changed:
-            self.lost = self.lost or error
-            self._changed.notify_all()
+                self._changed.wait_for(lambda: self.lost is not None or self._is_finished, wait_s)
+            return None
 
     def give_up(self, error: DeviceLostError) -> None:
         """Hand everything back; what the device still says is not heard."""
@@ -122,13 +141,11 @@ class _Crew:
             self._is_given_up = True
             requests = [request for _, request in self._running.values()]
             self._running.clear()
-        try:
+        with suppress(Empty):
             while True:
                 request = self._queue.get_nowait()
                 if request is not None:
                     requests.append(request)
-        except Empty:
-            pass
         for _ in range(self.network.slots):
             self._queue.put(None)
         for request in requests:
@@ -137,8 +154,8 @@ class _Crew:
             self._is_handed_back = True
             self._changed.notify_all()
 
-    def run(self, inputs: Tensors, count: int | None) -> Inference:
-        """Compute one batch on the calling thread."""
+    def infer(self, inputs: Tensors, count: int | None) -> Inference:
+        """Compute one batch, on a thread of the crew."""
         started_s = time.monotonic()
         program, network = self.network.program, self.network
         rows = None if count is None else len(inputs[program.inputs[0].name])
@@ -154,41 +171,56 @@ class _Crew:
             padded_rows = rows - count
             count_rows(self._backend, count, padded_rows)
             if padded_rows:
-                # A number of its own, without rows, is what it is.
                 values = {
-                    name: value[:count] if value.ndim and len(value) == rows else value
+                    name: value[:count] if name in self._with_rows and value.ndim and len(value) == rows else value
                     for name, value in values.items()
                 }
         return Inference(values, started_s, time.monotonic(), network.is_simulated, padded_rows)
 
-    def _work(self, number: int) -> None:
+    def _serve(self, number: int) -> None:
         while (request := self._queue.get()) is not None:
             with self._changed:
-                if self._is_given_up:
-                    # It came between the last look into the queue and now.
-                    request.future.set_exception(self.lost or DeviceLostError("the device was given up"))
-                    break
-                self._running[number] = (time.monotonic(), request)
+                is_refused = self._is_given_up
+                if is_refused:
+                    self._ending += 1
+                else:
+                    self._running[number] = (time.monotonic(), request)
+            if is_refused:  # it was queued between the last look into the queue and now
+                self._end(request, self.lost or DeviceLostError("the device was given up"))
+                break
             try:
-                result: Inference | BaseException = self.run(request.inputs, request.count)
+                result: Inference | BaseException = request.work(partial(self._touch, number, request))
             except BaseException as exc:  # noqa: BLE001 - whatever it is, it is that batch's outcome
                 result = exc
-            self._end(number, request, result)
+            with self._changed:
+                is_handed_back = self._running.pop(number, None) is None
+                self._ending += not is_handed_back
+                if isinstance(result, DeviceLostError) and not is_handed_back:
+                    self.lost = self.lost or result
+                    self._changed.notify_all()
+            if not is_handed_back:
+                self._end(request, result)
             del request, result
         with self._changed:
             self._at_work -= 1
             self._changed.notify_all()
 
-    def _end(self, number: int, request: _Request, result: Inference | BaseException) -> None:
+    def _touch(self, number: int, request: _Request) -> None:
         with self._changed:
-            if self._running.pop(number, None) is None:
-                return  # it was handed back meanwhile
-        if isinstance(result, DeviceLostError):
-            self.report_lost(result)
-        if isinstance(result, BaseException):
-            request.future.set_exception(result)
-        else:
-            request.future.set_result(result)
+            if number in self._running:
+                self._running[number] = (time.monotonic(), request)
+
+    def _end(self, request: _Request, result: Inference | BaseException) -> None:
+        try:
+            if isinstance(result, BaseException):
+                request.future.set_exception(result)
+            else:
+                request.future.set_result(result)
+        finally:
+            with self._changed:
+                self._ending -= 1
+                if self._is_handed_back:
+                    self._changed.notify_all()
 
 
 class ThreadedBackend(Backend):
@@ -205,30 +237,32 @@ class ThreadedBackend(Backend):
         self._lock = Lock()
         self._crew: _Crew | None = None
         self._lost: DeviceLostError | None = None
-        self._closing: Event | None = None
+        self._life: _Life | None = None
 
     @abstractmethod
-    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
-        """Load the model onto the device; the probe calls it as well, from a thread of its own.
+    def load(self, model: ModelFile, options: BackendOptions) -> Network:
+        """Load the model onto the device; the probe calls it as well, each time anew, from a thread of its own.
+
+        Args:
+            model: What `compile` gave.
+            options: How it is run.
 
         Raises:
             ModelError: The file cannot be used.
-            DeviceNotFoundError: There is no such device.
+            DeviceNotFoundError: There is no such device, or it refuses the program.
         """
 
     def open(self, model: ModelFile | None, options: BackendOptions) -> Program:
         """Load the model; see `Backend.open`."""
-        if self._closing is not None:
+        if self._life is not None:
             raise InferenceError(f"back end {self.name} is open already: close it first")
-        if model is not None:
-            self.check_model(model)
-        crew = _Crew(self.load(model, options), self.name)
-        closing = Event()
+        if model is None:
+            raise ModelNotFoundError(f"back end {self.name} needs a model: give the path of an .onnx file")
+        self.check_model(model)
+        crew, life = _Crew(self.load(model, options), self.name), _Life()
         with self._lock:
-            self._crew, self._closing, self._lost = crew, closing, None
-        Thread(
-            target=self._guard, args=(crew, closing, model, options), name=f"{self.name}-watchdog", daemon=True
-        ).start()
+            self._crew, self._life, self._lost = crew, life, None
+        Thread(target=self._guard, args=(crew, life, model, options), name=f"{self.name}-watchdog", daemon=True).start()
         return crew.network.program
 
     @property
@@ -237,60 +271,42 @@ class ThreadedBackend(Backend):
         crew = self._crew
         return crew.network.slots if crew is not None else 0
 
-    def submit(self, inputs: Tensors, count: int | None = None) -> Future[Inference]:
+    def submit(self, inputs: Tensors, count: int | None = None, around: Around | None = None) -> Future[Inference]:
         """Hand over a batch; see `Backend.submit`."""
-        self._ready_crew().network.program.check(inputs, count)
-        future: Future[Inference] = Future()
-        future.set_running_or_notify_cancel()
-        with self._lock:  # closing waits for all that was queued before
-            self._ready_crew().put(_Request(inputs, count, future))
-        return future
-
-    def call(self, inputs: Tensors, count: int | None = None) -> Inference:
-        """Run a batch on the calling thread; see `Backend.call`."""
         crew = self._ready_crew()
         crew.network.program.check(inputs, count)
-        try:
-            return crew.run(inputs, count)
-        except DeviceLostError as exc:
-            crew.report_lost(exc)
-            raise
+
+        def work(_: Callable[[], None]) -> Inference:
+            if around is None:
+                return crew.infer(inputs, count)
+            return around(lambda: crew.infer(inputs, count))
+
+        return self._request(crew, work)
 
     def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> tuple[int, float]:
         """Run one batch again and again, each slot in a loop of its own; see `Backend.benchmark`."""
-        network = self._ready_crew().network
+        crew = self._ready_crew()
+        network = crew.network
         network.program.check(inputs, None)
-        tickets: SimpleQueue[int] = SimpleQueue()
-        for _ in range(runs or 0):
-            tickets.put(1)
-        counts: list[int] = []
-        errors: list[Exception] = []
+        tickets, done, failed = counter(), counter(), Event()
         began_s = time.monotonic()
-        deadline_s = None if seconds is None else began_s + seconds
 
-        def loop() -> None:
-            done = 0
+        def loop(touch: Callable[[], None]) -> Inference:
             try:
-                while not errors and (deadline_s is None or time.monotonic() < deadline_s):
-                    if runs is not None:
-                        tickets.get_nowait()
-                    network.infer(inputs, None)
-                    done += 1
-            except Empty:
-                pass
-            except Exception as exc:  # noqa: BLE001 - raised below, on the caller's thread
-                errors.append(exc)
-            counts.append(done)
+                while not failed.is_set() and (seconds is None or time.monotonic() - began_s < seconds):
+                    if runs is not None and next(tickets) >= runs:
+                        break
+                    touch()
+                    crew.infer(inputs, None)
+                    next(done)
+            except BaseException:
+                failed.set()
+                raise
+            return Inference({}, began_s, time.monotonic())
 
-        threads = [Thread(target=loop, name=f"{self.name}-benchmark", daemon=True) for _ in range(network.slots)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        elapsed_s = time.monotonic() - began_s
-        for error in errors:
-            raise error if isinstance(error, EngineError) else InferenceError(first_line(error)) from error
-        return sum(counts), elapsed_s
+        for future in [self._request(crew, loop) for _ in range(network.slots)]:
+            future.result()
+        return next(done), time.monotonic() - began_s
 
     def health(self) -> Health:
         """Tell whether the device can be given work."""
@@ -300,15 +316,30 @@ class ThreadedBackend(Backend):
         return Health(is_ready=False, detail=str(lost) if lost is not None else "no model is open")
 
     def close(self) -> None:
-        """Finish what was submitted, and let the device go."""
+        """Finish what was submitted, and let the device go.
+
+        Where the device is lost, whoever probes it lets it go; that is waited for as long as between two probes.
+        """
         with self._lock:
-            closing, self._closing = self._closing, None
+            life, self._life = self._life, None
             crew, self._crew = self._crew, None
             self._lost = None
-        if closing is not None:
-            closing.set()
+        if life is None:
+            return
+        life.is_closing.set()
         if crew is not None and crew.finish():
             crew.network.unload()
+        else:
+            life.is_let_go.wait(self.probe_after_s)
+
+    def _request(self, crew: _Crew, work: _Work) -> Future[Inference]:
+        future: Future[Inference] = Future()
+        future.set_running_or_notify_cancel()
+        with self._lock:  # closing waits for all that was queued before
+            if self._ready_crew() is not crew:
+                raise DeviceLostError("the device was lost and is back since: submit the batch again")
+            crew.put(_Request(work, future))
+        return future
 
     def _state(self) -> tuple[_Crew | None, DeviceLostError | None]:
         """Return who can be given work, or why nobody can."""
@@ -323,7 +354,7 @@ class ThreadedBackend(Backend):
             raise DeviceLostError(str(lost)) if lost is not None else InferenceError("the back end is closed")
         return crew
 
-    def _guard(self, crew: _Crew, closing: Event, model: ModelFile | None, options: BackendOptions) -> None:
+    def _guard(self, crew: _Crew, life: "_Life", model: ModelFile, options: BackendOptions) -> None:
         """Watch the device until the back end is closed; the watchdog's thread."""
         current: _Crew | None = crew
         while current is not None:
@@ -336,27 +367,45 @@ class ThreadedBackend(Backend):
                 if self._crew is current:
                     self._crew, self._lost = None, error
             current.give_up(error)
-            current = self._probe(current.network, closing, model, options)
+            current = self._probe(current.network, life, model, options)
 
-    def _probe(self, lost: Network, closing: Event, model: ModelFile | None, options: BackendOptions) -> _Crew | None:
+    def _probe(self, lost: Network, life: "_Life", model: ModelFile, options: BackendOptions) -> _Crew | None:
         """Load the network again, as soon as that works; None where the back end was closed."""
         try:
             lost.unload()
         except Exception as exc:  # noqa: BLE001 - a broken device may refuse that as well
             log.warning("back end %s: the lost device could not be let go: %s", self.name, first_line(exc))
-        while not closing.wait(self.probe_after_s):
+        while not life.is_closing.is_set():
+            life.is_let_go.set()
+            if life.is_closing.wait(self.probe_after_s):
+                break
+            life.is_let_go.clear()
             try:
                 network = self.load(model, options)
             except Exception as exc:  # noqa: BLE001 - it is tried again
                 log.warning("back end %s: the device is still lost: %s", self.name, first_line(exc))
                 continue
             with self._lock:
-                if not closing.is_set():
+                if self._life is life:
                     self._crew, self._lost = _Crew(network, self.name), None
                     log.warning("back end %s: the device is back", self.name)
                     return self._crew
             network.unload()
+        life.is_let_go.set()
         return None
+
+
+class _Life:
+    """One opening of a back end, as its watchdog and whoever closes it see it.
+
+    Attributes:
+        is_closing: Whether it is over.
+        is_let_go: Whether the watchdog holds nothing of the device.
+    """
+
+    def __init__(self) -> None:
+        self.is_closing = Event()
+        self.is_let_go = Event()
 
 
 def first_line(exc: BaseException) -> str:

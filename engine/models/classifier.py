@@ -6,11 +6,12 @@ from typing import cast
 
 import numpy as np
 
-from engine.backends.base import Backend, BackendOptions, Program, TensorSpec
+from engine.backends.base import Backend, BackendOptions
 from engine.errors import ModelError, NotAClassifierError
 from engine.images.decode import Resize
 from engine.models.description import ModelDescription, check, from_metadata, from_toml
 from engine.models.files import file_digest, locate_model
+from engine.models.program import Program, TensorSpec
 from engine.models.spec import (
     IMAGENET_CROP_PX,
     IMAGENET_MEAN,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.backends.base import Program, TensorSpec
 from engine.errors import ModelError, OptionsError
 from engine.models.npz import load_npz
 from engine.models.onnx_file import read_onnx
+from engine.models.program import Program, TensorSpec
 from engine.options import SessionOptions, nearest
 
 #: Operators that change a value's type or shape and not its meaning.
@@ -37,11 +37,11 @@ def program_of(model: Any, path: Path) -> Program:
     return Program(inputs, outputs, {entry.key: entry.value for entry in model.metadata_props})
 
 
-def with_symbols(program: Program, keywords: SessionOptions, path: Path) -> Program:
-    """Give the symbols of a program the sizes that `onnx_define_symbol` says; a ladder's keeps its axis open.
+def check_symbols(program: Program, keywords: SessionOptions, path: Path) -> None:
+    """Refuse sizes for symbols that a model has not, and several sizes for one that is not its batch.
 
     Raises:
-        OptionsError: The model has no such symbol, or a ladder is not of its batch.
+        OptionsError: It names the symbol.
     """
     known = dict.fromkeys(symbol for spec in program.inputs for symbol in spec.symbols if symbol)
     for symbol in keywords.symbols:
@@ -55,6 +55,44 @@ def with_symbols(program: Program, keywords: SessionOptions, path: Path) -> Prog
             f"onnx_define_symbol gives several sizes to {ladder[0]}, "
             f"which is not the first axis of {program.inputs[0].name} in {path}"
         )
+
+
+def with_closed_symbols(program: Program, keywords: SessionOptions, path: Path, open_batch: int = 1) -> SessionOptions:
+    """Return keywords with a size for every symbol of a program's inputs, for devices that take no open ones.
+
+    Args:
+        program: The model's.
+        keywords: Whose `onnx_define_symbol` is looked at.
+        path: The model, for messages.
+        open_batch: The size of the batch's symbol, where nobody says one.
+
+    Raises:
+        OptionsError: Another symbol has no size, is none of the model's, or has several.
+    """
+    check_symbols(program, keywords, path)
+    symbols = [symbol for spec in program.inputs for symbol in spec.symbols if symbol is not None]
+    batch = program.inputs[0].symbols[0] if program.inputs and program.inputs[0].symbols else None
+    left_open = sorted(set(symbols) - set(keywords.symbols) - {batch})
+    if left_open:
+        example = ", ".join(f"{name!r}: N" for name in left_open)
+        raise OptionsError(
+            f"{path} leaves the size of {', '.join(left_open)} open, and this device needs it: "
+            f"give onnx_define_symbol={{{example}}}"
+        )
+    if batch is None or batch in keywords.symbols:
+        return keywords
+    pairs = (*(keywords.onnx_define_symbol or ()), (batch, open_batch))
+    return keywords.model_copy(update={"onnx_define_symbol": pairs})
+
+
+def with_symbols(program: Program, keywords: SessionOptions, path: Path) -> Program:
+    """Give the symbols of a program the sizes that `onnx_define_symbol` says; a ladder's keeps its axis open.
+
+    Raises:
+        OptionsError: The model has no such symbol, or a ladder is not of its batch.
+    """
+    check_symbols(program, keywords, path)
+    ladder = keywords.ladder
     sizes = {symbol: size for symbol, size in keywords.symbols.items() if ladder is None or symbol != ladder[0]}
     return replace(
         program,

@@ -8,10 +8,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import Backend, Program
+from engine.backends.base import Backend
 from engine.errors import InferenceError, ModelError, NotAClassifierError
 from engine.models.description import ModelDescription, read_labels
 from engine.models.graph import last_operator
+from engine.models.program import Program
 from engine.models.spec import Activation, ClassifierSpec
 
 _IMAGENET_LABELS = Path(__file__).parent / "imagenet_labels.txt"

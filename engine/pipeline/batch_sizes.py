@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.backends.base import Program, TensorSpec
 from engine.errors import PipelineError
+from engine.models.program import Program, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import Program, Tensors, TensorSpec
 from engine.errors import PipelineError
+from engine.models.program import Program, Tensors, TensorSpec
 from engine.models.spec import ClassifierSpec
 
 Row = Mapping[str, NDArray[np.generic]]

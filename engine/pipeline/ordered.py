@@ -20,7 +20,7 @@ class Entrance(ABC):
         """Return how many items may be on their way."""
 
     @abstractmethod
-    def enter(self, journey: Journey, item: Any, timeout_s: float | None) -> bool:
+    def enter(self, journey: Journey, item: Any, timeout_s: float | None = None) -> bool:
         """Send an item on its way; False where no place came free in time."""
 
     @abstractmethod
@@ -87,7 +87,7 @@ class OrderedRun:
         try:
             while source.has_more or window:
                 if source.has_more and len(window) < self._entrance.bound() and not (window and window[0].is_done):
-                    yield from self._feed(source, window)
+                    self._feed(source, window)
                 else:
                     yield self._next(window)
             if source.failure is not None:
@@ -113,12 +113,11 @@ class OrderedRun:
             with self._changed:
                 self._changed.notify()
 
-    def _feed(self, source: "_Source", window: "deque[_RunJourney]") -> Iterator[Outcome]:
-        """Send the next item on its way; where others have all places, yield what has to come out for one."""
+    def _feed(self, source: "_Source", window: "deque[_RunJourney]") -> None:
+        """Send the next item on its way, once there is a place (others may have all), or note that there is none."""
         for item in source.next():
             journey = _RunJourney(self._ended, self)
-            while not self._entrance.enter(journey, item, 0.0 if window else None):
-                yield self._next(window)
+            self._entrance.enter(journey, item)
             window.append(journey)
             return
         self._entrance.run_changed(-1, 1)

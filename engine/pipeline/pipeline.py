@@ -188,7 +188,7 @@ class Pipeline(Entrance):
             return self._max_in_flight
         return max(2 * self._router.width, _MIN_IN_FLIGHT)
 
-    def enter(self, journey: Journey, item: Any, timeout_s: float | None) -> bool:
+    def enter(self, journey: Journey, item: Any, timeout_s: float | None = None) -> bool:
         """Send an item on its way; False where no place came free in time."""
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.backends.base import Backend, Program
+from engine.backends.base import Backend
 from engine.errors import InferenceError, PipelineError
+from engine.models.program import Program
 from engine.pipeline.feeds import Feed
 
 #: Each size is timed so often, after a first run that is not.

@@ -10,17 +10,10 @@ from threading import Condition, Event
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import (
-    Backend,
-    BackendOptions,
-    Health,
-    Inference,
-    Program,
-    Tensors,
-    TensorSpec,
-)
+from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
 from engine.errors import DeviceNotFoundError, InferenceError, ModelError, ModelNotFoundError
 from engine.models.files import ModelFile
+from engine.models.program import Program, Tensors, TensorSpec
 
 DEADLINE_S = 20.0
 _MAGIC = b"scripted"
@@ -104,7 +97,8 @@ class ScriptedBackend(Backend):
     def slots(self) -> int:
         return self._slots
 
-    def submit(self, inputs: Tensors, count: int | None = None) -> Future[Inference]:
+    def submit(self, inputs: Tensors, count: int | None = None, around: Around | None = None) -> Future[Inference]:
+        del around
         with self._changed:
             if self._pool is None:
                 raise InferenceError("the back end is closed")

@@ -1,15 +1,17 @@
 """A device, and a network on it, that do what a test wrote down: they hang, break and come back."""
 
 from collections.abc import Callable
+from pathlib import Path
 from threading import Condition, Event
 from typing import ClassVar
 
 import numpy as np
 
-from engine.backends.base import BackendOptions, OwnOptions, Program, Tensors, TensorSpec
+from engine.backends.base import BackendOptions, OwnOptions
 from engine.backends.threaded import Network, Outputs, ThreadedBackend
 from engine.errors import ModelError
 from engine.models.files import ModelFile
+from engine.models.program import Program, Tensors, TensorSpec
 
 DEADLINE_S = 20.0
 
@@ -73,20 +75,26 @@ class DeviceBackend(ThreadedBackend):
     """Loads `ScriptedNetwork`s onto a `Device`; probes at once."""
 
     name = "scripted-device"
-    needs_model = False
     probe_after_s: ClassVar[float] = 0.01
 
     def __init__(self, device: Device) -> None:
         super().__init__()
         self._device = device
 
-    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
+    def check_model(self, model: ModelFile) -> None:
+        """Take anything."""
+
+    def load(self, model: ModelFile, options: BackendOptions) -> Network:
         del model
         number = self._device.loads
         self._device.count(loads=1)
         self._device.on_load(number)
         activations, set_size = self.concurrency(options)
         return ScriptedNetwork(self._device, activations * set_size)
+
+
+#: What it is opened with.
+NO_MODEL = ModelFile(Path("no model"), "onnx")
 
 
 def hang(event: Event) -> None:

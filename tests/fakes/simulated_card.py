@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.backends.base import BackendOptions, Inference, Program, Tensors, TensorSpec
+from engine.backends.base import Around, BackendOptions, Inference
 from engine.backends.simulator.backend import SimulatorBackend, SimulatorOwn
 from engine.models.files import ModelFile
+from engine.models.program import Program, Tensors, TensorSpec
 
 #: Two activations with batches of four: `tiny` takes 0.2 ms for one, `slow` 50 ms.
 TINY_TABLE = Path(__file__).with_name("tiny_card.csv")
@@ -27,13 +28,13 @@ class TinyCard(SimulatorBackend):
         self._program = compiled if self._batch is not None else _open_batch(compiled)
         return self._program
 
-    def submit(self, inputs: Tensors, count: int | None = None) -> Future[Inference]:
+    def submit(self, inputs: Tensors, count: int | None = None, around: Around | None = None) -> Future[Inference]:
         if self._batch is None and self._program is not None and count is not None:
             self._program.check(inputs, count)
             inputs = {
                 name: np.pad(rows, [(0, 4 - count), *[(0, 0)] * (rows.ndim - 1)]) for name, rows in inputs.items()
             }
-        return super().submit(inputs, count)
+        return super().submit(inputs, count, around)
 
 
 def _open_batch(program: Program) -> Program:

@@ -266,20 +266,20 @@ def test_a_journey_ends_once_however_its_branches_interleave(found: list[Shape],
     journey.begin(len(graph.firsts))
     live: list[tuple[int, Any]] = [(first, 0) for first in graph.firsts]
     entered: Counter[int] = Counter()
-    has_failed = False
+    errors: list[Exception] = []
     while live:
         assert journey.ends == 0
         place, value = live.pop(data.draw(st.integers(0, len(live) - 1)))
         entered[place] += 1
         if journey.error is not None or 0 in found[place].bad:
-            has_failed = True
-            journey.fail(ValueError(place))
+            errors.append(ValueError(place))
+            journey.fail(errors[-1])
         else:
             live += journey.advance(graph, names, place, value)
     assert journey.ends == 1
     assert max(entered.values()) == 1
-    assert (journey.error is not None) == has_failed
-    if not has_failed:
+    assert journey.error is (errors[0] if errors else None)
+    if not errors:
         assert len(entered) == len(names)
 
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.backends.base import Backend, BackendOptions, Program, Tensors
+from engine.backends.base import Backend, BackendOptions, HostOptions
 from engine.backends.openvino import OpenVinoBackend, network
-from engine.backends.openvino.backend import OpenVinoOwn, import_openvino
+from engine.backends.openvino.backend import import_openvino
 from engine.backends.openvino.network import message
 from engine.errors import BackendError, DeviceNotFoundError, InferenceError, ModelError, OptionsError
 from engine.models.classifier import open_classifier
 from engine.models.files import BUILT_IN, ModelFile, locate_model
+from engine.models.program import Program, Tensors
 from engine.options import SessionOptions
 from tests.fakes.fragile_models import save_mismatched
 from tests.fakes.onnx_models import (
@@ -48,13 +49,13 @@ def backend() -> Backend:
     return OpenVinoBackend()
 
 
-def opened(backend: Backend, path: Path, own: OpenVinoOwn | None = None, **keywords: object) -> Program:
+def opened(backend: Backend, path: Path, own: HostOptions | None = None, **keywords: object) -> Program:
     options = BackendOptions(keywords=SessionOptions.model_validate(keywords), own=own)
     return backend.open(locate_model(path), options)
 
 
 def check(backend: Backend, path: Path, inputs: Tensors, tolerance: float = 1e-4) -> None:
-    outputs = backend.call(inputs, len(next(iter(inputs.values())))).outputs
+    outputs = backend.submit(inputs, len(next(iter(inputs.values())))).result(60).outputs
     for given, right in zip(outputs.values(), reference(path, dict(inputs)), strict=True):
         assert_near(given, right, tolerance)
 
@@ -71,7 +72,7 @@ def test_it_answers_as_onnx_runtime_does(backend: Backend, tmp_path: Path, name:
 def test_the_built_in_model_answers_as_on_onnx_runtime(backend: Backend) -> None:
     classifier = open_classifier("workpiece", backend, BackendOptions())
     images = np.random.default_rng(3).integers(0, 256, (ROWS, 128, 128, 3), dtype=np.uint8)
-    given = backend.call({"image": images}, ROWS).outputs["logits"]
+    given = backend.submit({"image": images}, ROWS).result(60).outputs["logits"]
     wanted = reference(BUILT_IN["workpiece"], {"image": images})[0]
     assert_near(given, wanted)
     assert_near(classifier.spec.probabilities(given), classifier.spec.probabilities(wanted), 1e-3)
@@ -96,10 +97,10 @@ def test_it_computes_in_float32_unless_asked_for_less(backend: Backend, tmp_path
     image = np.random.default_rng(6).random((4, 512)).astype(np.float32)
     (wanted,) = reference(path, {"image": image})
     opened(backend, path)
-    assert_near(backend.call({"image": image}, 4).outputs["answer"], wanted)
+    assert_near(backend.submit({"image": image}, 4).result(60).outputs["answer"], wanted)
     backend.close()
     opened(backend, path, convert_to_fp16=True)
-    assert_near(backend.call({"image": image}, 4).outputs["answer"], wanted, 0.5)
+    assert_near(backend.submit({"image": image}, 4).result(60).outputs["answer"], wanted, 0.5)
     backend.close()
 
 
@@ -115,7 +116,7 @@ def test_the_precision_is_said_whatever_the_processor_has(
         return seen[-1]
 
     monkeypatch.setattr(network, "_properties", spy)
-    opened(backend, matrices(tmp_path / "model.onnx"), own=OpenVinoOwn(inference_threads=1), convert_to_fp16=fp16)
+    opened(backend, matrices(tmp_path / "model.onnx"), own=HostOptions(inference_threads=1), convert_to_fp16=fp16)
     assert seen == [
         {
             "NUM_STREAMS": 1,
@@ -218,7 +219,7 @@ def test_an_operator_that_it_has_not_is_named(backend: Backend, tmp_path: Path) 
 def test_a_batch_that_fails_spoils_none_after_it(tmp_path: Path, threads: int, slots: int) -> None:
     """Alone, a CPU stream goes on failing, and with one thread it answers with an earlier batch's results."""
     backend = OpenVinoBackend()
-    own = OpenVinoOwn(inference_threads=threads)
+    own = HostOptions(inference_threads=threads)
     opened(backend, save_mismatched(tmp_path / "model.onnx"), own=own, num_activations=slots)
     levels = [1, FATAL_PIXEL, 2, FATAL_PIXEL, FATAL_PIXEL, 3, 4, FATAL_PIXEL, 5, 6] * 2
     futures = [backend.submit({"image": np.full((1, 8, 8, 3), level, np.uint8)}, 1) for level in levels]
@@ -235,14 +236,14 @@ def test_a_batch_that_fails_spoils_none_after_it(tmp_path: Path, threads: int, s
 def test_a_number_of_rows_that_does_not_fit_fails_and_spoils_none_after_it(tmp_path: Path, threads: int) -> None:
     backend = OpenVinoBackend()
     path = save_one_at_a_time(tmp_path / "model.onnx")
-    opened(backend, path, own=OpenVinoOwn(inference_threads=threads))
+    opened(backend, path, own=HostOptions(inference_threads=threads))
     for rows in (1, 2, 4, 1, 2, 1):
         image = pixels(TinyClassifier(), rows)
         if rows == 1:
             check(backend, path, {"image": image})
         else:
             with pytest.raises(InferenceError, match="incompatible"):
-                backend.call({"image": image}, rows)
+                backend.submit({"image": image}, rows).result(60)
     backend.close()
 
 

@@ -1,9 +1,9 @@
 """Batches within a step: how they fill, when they go, what goes wrong in them."""
 
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
-from threading import Event
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -72,6 +72,19 @@ def test_the_last_batch_of_a_run_waits_for_nobody() -> None:
         assert batches.sizes == [4, 2]
 
 
+def test_a_batch_that_waits_hears_that_the_run_has_no_more_items() -> None:
+    batches = Batches()
+    with Pipeline([Step("s", batches, 4, batch_timeout_s=NEVER_S)]) as pipeline:
+        (runner,) = pipeline._router.runners
+
+        def source() -> Iterator[int]:
+            yield from range(2)
+            wait_until(lambda: runner.load == 2 and runner._sleepers == 1)
+
+        assert [outcome.value for outcome in pipeline.run(source())] == [0, 10]
+    assert batches.sizes == [2]
+
+
 def test_batches_after_batches_go_too_when_nothing_more_can_come() -> None:
     slow, late = Event(), Batches()
 
@@ -86,14 +99,45 @@ def test_batches_after_batches_go_too_when_nothing_more_can_come() -> None:
         Step("inline", lambda item: item, parallel_steps=0),
         Step("second", late, 5, batch_timeout_s=NEVER_S),
     ]
-    with Pipeline(steps) as pipeline:
-        outcomes = pipeline.run(range(7))
-        wait = Event()
-        wait.wait(0.02)  # nothing may go before the slow item is through: not a matter of this time
+    with Pipeline(steps) as pipeline, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lambda: [outcome.value for outcome in pipeline.run(range(7))])
+        # The run has no more items, and all but one wait for that one: four, which filled a batch, and two.
+        wait_until(lambda: pipeline._router.is_draining and pipeline.statistics()["inline"].executions == 4)
+        wait_until(lambda: pipeline._router.runners[1].load == 2)
         assert late.sizes == []
         slow.set()
-        assert [outcome.value for outcome in outcomes] == [10 * number for number in range(7)]
+        assert running.result(DEADLINE_S) == [10 * number for number in range(7)]
     assert late.sizes == [5, 2]
+
+
+def test_batches_behind_a_device_go_when_it_has_nothing_more() -> None:
+    futures: list[Future[int]] = []
+    late = Batches()
+
+    def device(_: int) -> Future[int]:
+        futures.append(Future())
+        return futures[-1]
+
+    steps = [Step("device", device), Step("late", late, 4, batch_timeout_s=NEVER_S)]
+    with Pipeline(steps) as pipeline, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lambda: [outcome.value for outcome in pipeline.run(range(3))])
+        wait_until(lambda: pipeline._router.is_draining and len(futures) == 3)
+        for number, future in enumerate(futures):
+            future.set_result(number)
+            Event().wait(0.01)  # for the batch to look and sleep again; whether it does makes no difference
+        assert running.result(DEADLINE_S) == [0, 10, 20]
+    assert late.sizes == [3]
+
+
+def test_what_comes_out_of_a_batch_wakes_as_many_threads_as_there_are() -> None:
+    together = Barrier(4)
+    steps = [
+        Step("batch", lambda items: items, 4, batch_timeout_s=NEVER_S),
+        Step("meet", lambda _: together.wait(DEADLINE_S) >= 0, parallel_steps=4),
+    ]
+    with Pipeline(steps) as pipeline:
+        wait_until(lambda: pipeline._router.runners[1]._sleepers == 4)
+        assert all(future.result(DEADLINE_S) for future in [pipeline.submit(number) for number in range(4)])
 
 
 def test_a_batch_that_only_closing_can_send_is_sent_by_it() -> None:
@@ -110,6 +154,7 @@ def test_a_run_that_has_ended_does_not_hurry_the_batches_of_others() -> None:
     batches = Batches()
     with Pipeline([Step("s", batches, 2, batch_timeout_s=NEVER_S)]) as pipeline:
         assert [outcome.value for outcome in pipeline.run([1])] == [10]
+        assert not pipeline._router.is_draining
         first = pipeline.submit(2)
         assert pipeline.submit(3).result(DEADLINE_S) == 30
         assert first.result(DEADLINE_S) == 20

@@ -14,8 +14,8 @@ DEADLINE_S = 20.0
 
 def test_a_join_gets_the_values_in_the_order_in_which_it_names_them() -> None:
     source = Step("source", lambda item: item)
-    text = Step("text", str, after=[source])
-    square = Step("square", lambda item: item**2, after=["source"])
+    text = Step("text", str, after=[source], parallel_steps=0)
+    square = Step("square", lambda item: item**2, after=["source"], parallel_steps=0)  # it gives its value last
     join = Step("join", lambda pair: pair, after=[square, text])
     with Pipeline([source, text, square, join]) as pipeline:
         assert [outcome.value for outcome in pipeline.run([2, 3])] == [(4, "2"), (9, "3")]

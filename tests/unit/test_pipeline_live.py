@@ -113,6 +113,18 @@ def test_a_smaller_batch_lets_what_waits_go() -> None:
     assert sizes == [2, 1, 3]
 
 
+def test_what_waits_keeps_its_age() -> None:
+    step = Step("batch", lambda items: items, 4, batch_timeout_s=1000)
+    with Pipeline([step]) as pipeline:
+        (runner,) = pipeline._router.runners
+        future = pipeline.submit(1)
+        due_at_s = runner._batcher.due_at_s()
+        step.set_max_batch_size(3)
+        assert runner._batcher.due_at_s() == due_at_s
+        step.set_max_batch_size(1)
+        assert future.result(DEADLINE_S) == 1
+
+
 def test_what_is_refused_changes_nothing() -> None:
     step = Step("s", lambda items: items, 4)
     with Pipeline([step]) as pipeline:

@@ -15,7 +15,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from engine.backends.base import BackendOptions, Program
+from engine.backends.base import BackendOptions
 from engine.backends.qai_hub import QaiHubBackend, QaiHubOwn
 from engine.backends.qai_hub import client as hub_client
 from engine.backends.registry import backend_class
@@ -29,6 +29,7 @@ from engine.errors import (
     ModelError,
 )
 from engine.models.files import ModelFile
+from engine.models.program import Program
 from engine.options import SessionOptions
 from tests.fakes.hub_server import PART_BYTES, SIGNATURE, TOKEN, HubServer, hub_server
 from tests.fakes.hub_state import JobScript

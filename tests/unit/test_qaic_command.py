@@ -13,7 +13,6 @@ from engine.backends.qaic.command import (
     inferred_flags,
     profile_flags,
     specializations,
-    with_batch,
 )
 from engine.errors import OptionsError
 from engine.models.files import ModelFile, ModelKind
@@ -133,17 +132,6 @@ def test_a_keyword_that_is_missing_or_does_not_go_is_named(
 ) -> None:
     with pytest.raises(OptionsError, match=named):
         check_keywords(ModelFile(Path("model"), kind), session_options(keywords))
-
-
-def test_a_batch_without_a_size_is_one_row_and_other_symbols_have_to_be_said() -> None:
-    said = session_options({"onnx_define_symbol": {"height": 32}})
-    options = with_batch(ONNX, said, {"batch", "height"}, "batch")
-    assert set(compile_flags(options)) == {"-onnx-define-symbol=height,32", "-onnx-define-symbol=batch,1"}
-    assert with_batch(ONNX, said, {"height"}, None) is said
-    with pytest.raises(OptionsError, match=r"model\.onnx leaves the size of height, width open"):
-        with_batch(ONNX, SessionOptions(), {"batch", "height", "width"}, "batch")
-    with pytest.raises(OptionsError, match="first axis"):
-        with_batch(ONNX, session_options({"onnx_define_symbol": [("height", [1, 2])]}), {"height"}, "batch")
 
 
 def test_every_keyword_is_obeyed() -> None:

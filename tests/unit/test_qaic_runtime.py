@@ -1,7 +1,6 @@
 """A program on a card: the order of the calls, what each of them may answer, and a card that breaks."""
 
 import gc
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
@@ -11,17 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.backends.base import BackendOptions, Program
+from engine.backends.base import BackendOptions
 from engine.backends.qaic import runtime
 from engine.backends.qaic.backend import QaicBackend, QaicOwn
 from engine.backends.qaic.sdk import Sdk
 from engine.backends.qaic.vendor import load_vendor
 from engine.errors import BackendError, DeviceLostError, DeviceNotFoundError, InferenceError, ModelError
 from engine.models.files import QPC_FILE_NAME, ModelFile
+from engine.models.program import Program
 from engine.options import session_options
 from tests.fakes.onnx_models import FATAL_PIXEL, TinyClassifier, save_fragile
 from tests.fakes.qaic.machine import Card, Machine, machine_at
-from tests.fakes.qaic.sdk import installed
+from tests.fakes.qaic.sdk import installed, nothing_installed
+from tests.fakes.waiting import wait_until
 
 DEADLINE_S = 20.0
 ROWS = 2
@@ -82,10 +83,7 @@ def works(backend: QaicBackend) -> None:
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
+    wait_until(lambda: bool(condition()), "what the test waits for")
 
 
 def test_the_calls_come_in_the_vendors_order_and_the_cores_are_given_back(
@@ -257,7 +255,7 @@ def test_nothing_that_a_caller_keeps_hinders_the_deactivation(
             kept.append(backend.submit(images(1, 2), ROWS).exception(DEADLINE_S))
         kept.append(backend.submit(images(FATAL_PIXEL, 2), ROWS).exception(DEADLINE_S))
         with pytest.raises(InferenceError) as caught:
-            backend.call(images(FATAL_PIXEL, 2), ROWS)
+            backend.submit(images(FATAL_PIXEL, 2), ROWS).result(60)
         backend.close()
     finally:
         gc.enable()
@@ -378,9 +376,8 @@ def test_a_machine_whose_cards_cannot_be_listed_is_tried_all_the_same(
 
 def test_without_the_vendors_software_the_message_says_what_to_install(tmp_path: Path, model: ModelFile) -> None:
     backend = QaicBackend(Sdk(tmp_path / "nowhere"))
-    with pytest.raises(
-        BackendError, match=r"needs the vendor's Python module qaicrt.* install the Apps and Platform SDKs"
-    ):
+    message = r"needs the vendor's Python module qaicrt.* install the Apps and Platform SDKs"
+    with nothing_installed(), pytest.raises(BackendError, match=message):
         backend.open(model, options())
     backend.close()
 

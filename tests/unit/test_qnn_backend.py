@@ -13,13 +13,14 @@ import pytest
 from numpy.typing import NDArray
 
 import engine.models.builtin
-from engine.backends.base import BackendOptions, Program
+from engine.backends.base import BackendOptions
 from engine.backends.qnn import QnnBackend, QnnOwn
 from engine.backends.qnn.plugin import find_plugin_devices
 from engine.backends.qnn.session import QnnSession
 from engine.backends.static_shapes import sized
 from engine.errors import BackendError, CompileError, DeviceNotFoundError, ModelError, OptionsError
 from engine.models.files import ModelFile
+from engine.models.program import Program
 from engine.options import SessionOptions
 from producers.sources.synthetic.workpiece import WorkpieceRenderer
 from tests.fakes.onnx_models import TinyClassifier, save_unsupported_operator

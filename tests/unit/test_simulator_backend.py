@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.backends.base import BackendOptions, Inference, Program, TensorSpec
+from engine.backends.base import BackendOptions, Inference
 from engine.backends.onnxruntime import OnnxRuntimeNetwork
 from engine.backends.registry import make_backend
 from engine.backends.simulator.backend import SimulatorBackend, SimulatorOwn
@@ -17,6 +17,7 @@ from engine.backends.simulator.figures import read_figures
 from engine.backends.simulator.simulation import with_batch_of
 from engine.errors import DeviceLostError, DeviceNotFoundError, InferenceError, OptionsError
 from engine.models.files import ModelFile
+from engine.models.program import Program, TensorSpec
 from engine.options import SessionOptions
 from tests.fakes.onnx_models import FATAL_PIXEL, save_fragile
 from tests.fakes.simulated_card import TINY_TABLE

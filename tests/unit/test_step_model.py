@@ -11,8 +11,8 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from engine.backends.base import Program, TensorSpec
 from engine.errors import BackendError, DeviceNotFoundError, InferenceError, ModelNotFoundError, PipelineError
+from engine.models.program import Program, TensorSpec
 from engine.pipeline.batch_sizes import batch_sizes
 from engine.pipeline.feeds import ArrayFeed, stacked
 from engine.pipeline.model_step import GPURuntimeComponent, ModelStep

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.backends.base import BackendOptions, Inference
 from engine.errors import DeviceLostError, InferenceError, ModelError
 from engine.options import SessionOptions
-from tests.fakes.scripted_network import DEADLINE_S, Device, DeviceBackend, hang
+from tests.fakes.scripted_network import DEADLINE_S, NO_MODEL, Device, DeviceBackend, hang
 from tests.fakes.waiting import wait_until
 
 HUNG, BROKEN, BAD = 7.0, 8.0, 9.0
@@ -22,7 +22,8 @@ def rows(*firsts: float) -> dict[str, NDArray[np.float32]]:
 
 def opened(device: Device, slots: int = 2, timeout_s: float = DEADLINE_S) -> DeviceBackend:
     backend = DeviceBackend(device)
-    backend.open(None, BackendOptions(keywords=SessionOptions(num_activations=slots), data_path_timeout_s=timeout_s))
+    options = BackendOptions(keywords=SessionOptions(num_activations=slots), data_path_timeout_s=timeout_s)
+    backend.open(NO_MODEL, options)
     return backend
 
 
@@ -86,7 +87,7 @@ def test_a_device_that_says_it_is_broken_is_given_up_at_once() -> None:
     wait_until(lambda: backend.health().is_ready, "the device to be back")
     assert first_of(backend.submit(rows(1.0), 1)) == 2.0
     with pytest.raises(DeviceLostError, match="QS_DEV_ERROR"):
-        backend.call(rows(BROKEN), 1)
+        backend.submit(rows(BROKEN), 1).result(60)
     device.wait_for(lambda seen: seen.loads == 3)
     backend.close()
 
@@ -175,6 +176,6 @@ def test_a_benchmark_keeps_every_slot_busy_and_counts() -> None:
 def test_opening_twice_is_refused() -> None:
     backend = opened(Device())
     with pytest.raises(InferenceError, match="open already"):
-        backend.open(None, BackendOptions())
+        backend.open(NO_MODEL, BackendOptions())
     backend.close()
     backend.close()

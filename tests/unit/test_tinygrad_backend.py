@@ -13,12 +13,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.backends.base import Backend, BackendOptions, Program, Tensors
+from engine.backends.base import Backend, BackendOptions
 from engine.backends.tinygrad import TinygradBackend, network
 from engine.errors import BackendError, DeviceNotFoundError, InferenceError, ModelError, OptionsError
 from engine.models.classifier import open_classifier
 from engine.models.files import BUILT_IN, ModelFile, locate_model
 from engine.models.npz import save_npz
+from engine.models.program import Program, Tensors
 from engine.options import SessionOptions
 from tests.fakes.onnx_models import (
     TinyClassifier,
@@ -57,7 +58,7 @@ def check(backend: Backend, path: Path, inputs: Tensors, tolerance: float = 1e-4
     wanted = reference(path, dict(inputs))
     rows = len(next(iter(inputs.values())))
     for _ in range(4):
-        outputs = backend.call(inputs, rows).outputs
+        outputs = backend.submit(inputs, rows).result(60).outputs
         for given, right in zip(outputs.values(), wanted, strict=True):
             assert (given.dtype, given.shape) == (right.dtype, right.shape)
             assert_near(given, right, tolerance)
@@ -83,7 +84,7 @@ def test_the_built_in_model_answers_as_on_onnx_runtime(backend: Backend, tmp_pat
         save_npz(BUILT_IN["workpiece"], path)
     classifier = open_classifier(str(path), backend, BackendOptions())
     images = np.random.default_rng(3).integers(0, 256, (ROWS, 128, 128, 3), dtype=np.uint8)
-    given = classifier.spec.probabilities(backend.call({"image": images}, ROWS).outputs["logits"])
+    given = classifier.spec.probabilities(backend.submit({"image": images}, ROWS).result(60).outputs["logits"])
     wanted = classifier.spec.probabilities(reference(BUILT_IN["workpiece"], {"image": images})[0])
     np.testing.assert_array_equal(given.argmax(axis=1), wanted.argmax(axis=1))
     np.testing.assert_allclose(given, wanted, atol=1e-3)
@@ -130,7 +131,10 @@ def test_an_output_that_is_an_input_is_of_this_run(backend: Backend, tmp_path: P
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in ("image", "answer")]
     node = helper.make_node("Identity", ["image"], ["answer"])
     opened(backend, save(tmp_path / "model.onnx", [node], values[:1], values[1:]))
-    kept = [backend.call({"image": np.full((2, 3), level, np.float32)}, 2).outputs["answer"] for level in range(6)]
+    kept = [
+        backend.submit({"image": np.full((2, 3), level, np.float32)}, 2).result(60).outputs["answer"]
+        for level in range(6)
+    ]
     for level, answer in enumerate(kept):
         np.testing.assert_array_equal(answer, np.full((2, 3), level))
     backend.close()
@@ -151,7 +155,7 @@ def test_what_depends_on_the_values_of_an_input_is_of_this_run(backend: Backend,
     one = numpy_helper.from_array(np.ones(1, np.int64), "one")
     opened(backend, save(tmp_path / "model.onnx", nodes, values[:1], values[1:], [one]))
     for count in (2, 5, 2, 3, 4):
-        given = backend.call({"image": np.full((1, 1), count, np.float32)}).outputs["answer"]
+        given = backend.submit({"image": np.full((1, 1), count, np.float32)}).result(60).outputs["answer"]
         assert given.shape == (count,)
     backend.close()
 
@@ -167,7 +171,7 @@ def test_as_many_answers_as_the_values_say_are_of_this_run(backend: Backend, tmp
     for row in ([1, 0, 0, 2], [0, 3, 0, 0], [1, 1, 1, 0], [0, 0, 0, 5]):
         image = np.array([row], np.float32)
         np.testing.assert_array_equal(
-            backend.call({"image": image}).outputs["answer"], reference(path, {"image": image})[0]
+            backend.submit({"image": image}).result(60).outputs["answer"], reference(path, {"image": image})[0]
         )
     backend.close()
 

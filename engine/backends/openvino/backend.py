@@ -6,25 +6,15 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, ClassVar
 
-from pydantic import Field
-
-from engine.backends.base import BackendOptions, OwnOptions
+from engine.backends.base import BackendOptions, HostOptions
 from engine.backends.openvino.network import OpenVinoNetwork
 from engine.backends.software import extra, require
 from engine.backends.threaded import Network, ThreadedBackend
-from engine.errors import DeviceNotFoundError, ModelNotFoundError
+from engine.errors import DeviceNotFoundError
 from engine.models.files import ModelFile
 
 _DEVICE = re.compile(r"^(CPU|AUTO|(GPU|NPU)(\.\d+)?)$")
 _TELEMETRY = "openvino_telemetry"
-
-
-class OpenVinoOwn(OwnOptions):
-    """What only this back end knows."""
-
-    inference_threads: int | None = Field(
-        None, ge=1, description="CPU threads of one inference (default: the cores, shared by the activations)"
-    )
 
 
 class OpenVinoBackend(ThreadedBackend):
@@ -32,7 +22,7 @@ class OpenVinoBackend(ThreadedBackend):
 
     name = "openvino"
     uses = frozenset({"num_activations", "set_size", "onnx_define_symbol", "convert_to_fp16"})
-    Own = OpenVinoOwn
+    Own = HostOptions
     beside_decoding: ClassVar[Mapping[str, int]] = {"num_activations": 2, "inference_threads": 1}
 
     @classmethod
@@ -40,14 +30,12 @@ class OpenVinoBackend(ThreadedBackend):
         """Tell whether it is `CPU`, `AUTO`, or a `GPU` or `NPU` with or without a number."""
         return _DEVICE.match(name.upper()) is not None
 
-    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
+    def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Load the ONNX file; see `Backend.open`."""
-        if model is None:
-            raise ModelNotFoundError("back end openvino needs a model: give the path of an .onnx file")
         openvino = import_openvino()
         core = openvino.Core()
         activations, set_size = self.concurrency(options)
-        own = options.own if isinstance(options.own, OpenVinoOwn) else OpenVinoOwn()
+        own = options.own if isinstance(options.own, HostOptions) else HostOptions()
         device = _device(core, options.device)
         return OpenVinoNetwork(core, model.path, options, device, activations * set_size, own.inference_threads)
 

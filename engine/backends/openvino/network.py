@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from engine.backends.base import BackendOptions, Program, Tensors, TensorSpec
+from engine.backends.base import BackendOptions
 from engine.backends.openvino.repair import repaired
 from engine.backends.openvino.shapes import Shapes
 from engine.backends.threaded import Network, Outputs
 from engine.errors import DeviceLostError, ModelError
 from engine.models.graph import program_of, with_symbols
 from engine.models.onnx_file import read_onnx
+from engine.models.program import Program, Tensors, TensorSpec
 
 #: Where in OpenVINO's source an error comes from; what it is stands below.
 _NOISE = re.compile(r"^(Exception from |FrontEnd API failed|Check '|Summary:$)")

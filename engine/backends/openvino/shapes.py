@@ -3,7 +3,7 @@
 from threading import Lock
 from typing import Any
 
-from engine.backends.base import Tensors
+from engine.models.program import Tensors
 
 #: So many shapes of inputs are remembered as fitting.
 _MAX_SHAPES = 1024

@@ -8,16 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 import onnxruntime
 
-from engine.backends.base import BackendOptions, Program, Tensors
+from engine.backends.base import BackendOptions
 from engine.backends.ladder import LadderNetwork
-from engine.backends.onnxruntime import message, program_of, session_settings
+from engine.backends.onnxruntime import message, program_of_session, session_settings
 from engine.backends.qai_hub.client import Connect, Hub, default_connect
 from engine.backends.qai_hub.jobs import Compiler, await_job
 from engine.backends.qai_hub.options import QaiHubOwn
 from engine.backends.static_shapes import sized
 from engine.backends.threaded import Network, Outputs, ThreadedBackend
-from engine.errors import InferenceError, ModelError, ModelNotFoundError
+from engine.errors import InferenceError, ModelError
 from engine.models.files import ModelFile
+from engine.models.program import Program, Tensors
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +67,8 @@ class QaiHubBackend(ThreadedBackend):
             pass
         return model
 
-    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
+    def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Have the model compiled, unless it is; see `Backend.open`."""
-        if model is None:
-            raise ModelNotFoundError("back end qai_hub needs a model: give the path of an .onnx file")
         activations, set_size = self.concurrency(options)
         networks: dict[int, Network] = {}
         for batch, hub, device, target, program in self._compiled(model, options):
@@ -153,4 +152,4 @@ def _program(model: ModelFile, options: BackendOptions) -> Program:
         )
     except Exception as exc:  # onnxruntime's errors have no common root but this
         raise ModelError(f"ONNX Runtime cannot load {model.path}: {message(exc)} (give a complete .onnx file)") from exc
-    return program_of(session, model, options)
+    return program_of_session(session, model, options)

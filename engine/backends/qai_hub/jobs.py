@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.backends.base import Program
 from engine.backends.qai_hub.client import Hub, plain
 from engine.backends.qai_hub.options import QaiHubOwn
 from engine.backends.static_shapes import Sized, fingerprint
 from engine.errors import CompileError, EngineError
 from engine.models.files import ModelFile
 from engine.models.onnx_file import read_onnx
+from engine.models.program import Program
 
 log = logging.getLogger(__name__)
 

@@ -15,15 +15,11 @@ from engine.backends.qaic.runtime import PROGRAM_STEPS, Placement, QaicNetwork
 from engine.backends.qaic.sdk import Sdk, find_sdk, within
 from engine.backends.qaic.vendor import Vendor, VendorError, load_vendor
 from engine.backends.threaded import Network, ThreadedBackend
-from engine.errors import BackendError, DeviceNotFoundError, ModelError, ModelNotFoundError
+from engine.errors import BackendError, DeviceNotFoundError, ModelError
 from engine.models.files import QPC_FILE_NAME, ModelFile
 from engine.options import SessionOptions
 
 log = logging.getLogger(__name__)
-
-#: Source: quic/cloud-ai-sdk-pages docs/ONNXRT QAIC/onnxruntime.md.
-DEFAULT_ACTIVATIONS = 1
-DEFAULT_SET_SIZE = 10
 
 
 class QaicOwn(OwnOptions):
@@ -44,6 +40,8 @@ class QaicBackend(ThreadedBackend):
     kinds = frozenset({"onnx", "qpc", "tensorflow", "torch"})
     uses = frozenset(SessionOptions.model_fields) - {"enable_metrics", "enable_profiling"}
     Own = QaicOwn
+    #: Source: quic/cloud-ai-sdk-pages docs/ONNXRT QAIC/onnxruntime.md.
+    default_set_size = 10
     #: The driver itself gives up after a minute (control_resp_timeout); this is for one that does not.
     load_limit_s: ClassVar[float] = 300.0
 
@@ -64,10 +62,8 @@ class QaicBackend(ThreadedBackend):
             return model
         return QaicCompiler(self._sdk).compile(model, options.keywords, options.open_batch)
 
-    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
+    def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Load a program onto its cards; what is no program yet is compiled first. See `Backend.open`."""
-        if model is None:
-            raise ModelNotFoundError("back end qaic needs a model: give the path of an .onnx file or of a QPC")
         qids = parse_device(options.device, options.keywords.dev_id)
         vendor = load_vendor(self._sdk)
         state = self._check_cards(qids, None)
@@ -76,12 +72,7 @@ class QaicBackend(ThreadedBackend):
             raise ModelError(f"{file.path}: the runtime takes a directory with {QPC_FILE_NAME} in it: rename the file")
         record = read_record(file.path.parent)
         keywords = options.keywords
-        placement = Placement(
-            qids,
-            keywords.num_activations or DEFAULT_ACTIVATIONS,
-            keywords.set_size or DEFAULT_SET_SIZE,
-            options.data_path_timeout_s,
-        )
+        placement = Placement(qids, *self.concurrency(options), options.data_path_timeout_s)
         cores = record.cores if record is not None else keywords.aic_num_cores
         if cores is not None:  # asked again, since compiling may have taken long
             state = self._check_cards(qids, cores * placement.activations)

@@ -106,41 +106,6 @@ def check_keywords(model: ModelFile, options: SessionOptions) -> None:
         )
 
 
-def with_batch(
-    model: ModelFile, options: SessionOptions, symbols: Iterable[str], batch: str | None, rows: int = 1
-) -> SessionOptions:
-    """Return options with a size for every symbol.
-
-    The compiler refuses a symbol without a size. Source: pytorch/glow lib/Importer/ONNXModelLoader.cpp, from which it
-    has the flag.
-
-    Args:
-        model: For the message.
-        options: Whose `onnx_define_symbol` is looked at.
-        symbols: The symbols in the shapes of the model's inputs.
-        batch: The one on the first axis of the first input.
-        rows: Its size, where nobody says one.
-
-    Raises:
-        OptionsError: Another symbol has no size, or the ladder is not of the batch.
-    """
-    if options.ladder is not None and options.ladder[0] != batch:
-        raise OptionsError(
-            f"onnx_define_symbol gives several sizes to {options.ladder[0]}, "
-            f"which is not the first axis of the first input in {model.path}"
-        )
-    open_ones = sorted(set(symbols) - set(options.symbols) - {batch})
-    if open_ones:
-        example = ", ".join(f"{name!r}: N" for name in open_ones)
-        raise OptionsError(
-            f"{model.path} leaves the size of {', '.join(open_ones)} open, and a card needs it: "
-            f"give onnx_define_symbol={{{example}}}"
-        )
-    if batch is None or batch in options.symbols:
-        return options
-    return options.model_copy(update={"onnx_define_symbol": (*(options.onnx_define_symbol or ()), (batch, rows))})
-
-
 def _given(options: SessionOptions) -> list[str]:
     return [
         keyword

@@ -19,7 +19,6 @@ from engine.backends.qaic.command import (
     inferred_flags,
     profile_flags,
     specializations,
-    with_batch,
 )
 from engine.backends.qaic.devices import is_aic200
 from engine.backends.qaic.record import Record, check_replaceable, is_current, put_in_place, write_record
@@ -27,6 +26,7 @@ from engine.backends.qaic.sdk import COMPILERS, ROOT_VARIABLE, Sdk
 from engine.backends.qaic.source import ModelSource, digest_of, read_source
 from engine.errors import BackendError, CompileError
 from engine.models.files import QPC_FILE_NAME, ModelFile
+from engine.models.graph import with_closed_symbols
 from engine.options import SessionOptions
 
 log = logging.getLogger(__name__)
@@ -60,9 +60,11 @@ class QaicCompiler:
         """
         check_keywords(model, options)
         source = read_source(model)
-        if model.kind == "onnx":
+        if source.program is not None:
             given = options
-            options = with_batch(model, given, source.symbols, source.batch_symbol, open_batch)
+            # The compiler refuses a symbol without a size. Source: pytorch/glow lib/Importer/ONNXModelLoader.cpp, from
+            # which it has the flag.
+            options = with_closed_symbols(source.program, given, model.path, open_batch)
             if options is not given and open_batch == 1:
                 log.warning("%s is compiled for one row at a time: onnx_define_symbol says how many", model.path)
         program = self._find_compiler()
@@ -117,7 +119,16 @@ class QaicCompiler:
             if ladder is not None:
                 shutil.move(work / "specializations.json", made / "specializations.json")
             cores = options.aic_num_cores or DEFAULT_CORES
-            write_record(made, Record(digest, str(model.path), cores, tuple(command), source.metadata))
+            write_record(
+                made,
+                Record(
+                    digest,
+                    str(model.path),
+                    cores,
+                    tuple(command),
+                    dict(source.program.metadata) if source.program is not None else {},
+                ),
+            )
             put_in_place(made, target)
 
     def _find_compiler(self) -> Path:

@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import Program, Tensors, TensorSpec
 from engine.errors import InferenceError, ModelError
+from engine.models.program import Program, Tensors, TensorSpec
 
 #: An output that is added when statistics are compiled in. Source: OpenRT utils/qaic-runner/QAicRunner.cpp.
 STATISTICS = "aiccyclecounts"

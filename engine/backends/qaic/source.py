@@ -1,7 +1,7 @@
 """What is compiled: the symbols and metadata of a model's file, and a digest of all that a program depends on."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.backends.qaic.command import INPUT_FILES
@@ -9,6 +9,7 @@ from engine.errors import ModelError, OptionsError
 from engine.models.files import ModelFile, combined_digest, file_digest
 from engine.models.graph import program_of
 from engine.models.onnx_file import files_of, read_onnx
+from engine.models.program import Program
 from engine.options import SessionOptions
 
 
@@ -18,15 +19,11 @@ class ModelSource:
 
     Attributes:
         files: All that it consists of, weights outside the file included.
-        symbols: Those in the shapes of its inputs.
-        batch_symbol: The one on the first axis of the first input.
-        metadata: The file's key-value pairs, which a compiled program does not carry.
+        program: What an ONNX file takes and gives; its key-value pairs are not carried by a compiled program.
     """
 
     files: tuple[Path, ...]
-    symbols: frozenset[str] = frozenset()
-    batch_symbol: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    program: Program | None = None
 
 
 def read_source(model: ModelFile) -> ModelSource:
@@ -39,14 +36,7 @@ def read_source(model: ModelFile) -> ModelSource:
         return ModelSource(tuple(sorted(path for path in model.path.rglob("*") if path.is_file())))
     if model.kind != "onnx":
         return ModelSource((model.path,))
-    program = program_of(read_onnx(model.path), model.path)
-    symbols = [spec.symbols for spec in program.inputs]
-    return ModelSource(
-        files_of(model.path),
-        frozenset(symbol for of_input in symbols for symbol in of_input if symbol is not None),
-        symbols[0][0] if symbols and symbols[0] else None,
-        dict(program.metadata),
-    )
+    return ModelSource(files_of(model.path), program_of(read_onnx(model.path), model.path))
 
 
 def digest_of(source: ModelSource, options: SessionOptions, others: Iterable[str]) -> str:

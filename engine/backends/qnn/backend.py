@@ -1,16 +1,15 @@
 """The back end `qnn`."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from engine.backends.base import BackendOptions, Tensors
+from engine.backends.base import BackendOptions
 from engine.backends.ladder import LadderNetwork
-from engine.backends.onnxruntime import message, program_of
+from engine.backends.onnxruntime import SessionNetwork, program_of_session
 from engine.backends.qnn.plugin import DEVICES
 from engine.backends.qnn.session import QnnOwn, QnnSession
 from engine.backends.static_shapes import Sized, sized
-from engine.backends.threaded import Network, Outputs, ThreadedBackend
-from engine.errors import ModelNotFoundError
+from engine.backends.threaded import Network, ThreadedBackend
 from engine.models.files import ModelFile
 
 _QUANTISED_BEFORE = "quantise the ONNX file before, with onnxruntime.quantization.quantize_static"
@@ -46,35 +45,18 @@ class QnnBackend(ThreadedBackend):
                 QnnSession(model, one)
         return model
 
-    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
+    def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Load the ONNX file; see `Backend.open`."""
-        if model is None:
-            raise ModelNotFoundError("back end qnn needs a model: give the path of an .onnx file")
         sizes = sized(model.path, options)
         activations, set_size = self.concurrency(options)
         networks = {one.batch: QnnNetwork(model, one, activations * set_size) for one in sizes}
         return networks[sizes[0].batch] if len(sizes) == 1 else LadderNetwork(networks)
 
 
-class QnnNetwork(Network):
-    """A session of ONNX Runtime whose graph QNN took."""
+class QnnNetwork(SessionNetwork):
+    """A session whose graph QNN took. ONNX Runtime lets one thread at a time into QNN."""
 
     def __init__(self, model: ModelFile, one: Sized, slots: int) -> None:
         opened = QnnSession(model, one)
-        self._session: Any = opened.session
-        self.slots = slots
-        self.program = program_of(self._session, model, one.options)
-        self._outputs = [output.name for output in self.program.outputs]
-        self.detail = opened.detail
-
-    def infer(self, inputs: Tensors, rows: int | None) -> Outputs:
-        """Run the session; ONNX Runtime lets one thread at a time into QNN."""
-        del rows
-        try:
-            return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
-        except Exception as exc:
-            raise RuntimeError(message(exc)) from exc
-
-    def unload(self) -> None:
-        """Let the session go."""
-        self._session = None
+        program = program_of_session(opened.session, model, one.options)
+        super().__init__(opened.session, program, slots, opened.detail)

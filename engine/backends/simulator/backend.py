@@ -2,8 +2,6 @@
 
 import math
 import os
-import time
-from collections import deque
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +9,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Health, Inference, OwnOptions, Program, Tensors
-from engine.backends.onnxruntime import OnnxRuntimeOwn
+from engine.backends.base import Around, Backend, BackendOptions, Health, HostOptions, Inference, OwnOptions
 from engine.backends.simulator.card import Card
 from engine.backends.simulator.device import Host, SimulatedDevice
 from engine.backends.simulator.figures import PUBLISHED, read_figures
 from engine.backends.simulator.simulation import Placement, Simulation, frames_program, placement, with_batch_of
 from engine.errors import DeviceNotFoundError, InferenceError, OptionsError
 from engine.models.files import ModelFile
+from engine.models.program import Program, Tensors
 
 #: How many cards it knows by number. Each back end that is open has one of its own, whatever its number.
 CARDS = 16
@@ -114,31 +112,19 @@ class SimulatorBackend(Backend):
         """What the times rest upon; None before the first `open`."""
         return self._simulation
 
-    def submit(self, inputs: Tensors, count: int | None = None) -> Future[Inference]:
+    def submit(self, inputs: Tensors, count: int | None = None, around: Around | None = None) -> Future[Inference]:
         """Hand over a batch; see `Backend.submit`."""
-        return self._open_device().submit(inputs, count)
+        return self._open_device().submit(inputs, count, around)
 
-    def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> tuple[int, float]:
-        """Run one batch again and again, with more of them waiting than the card has places; see `Backend.benchmark`.
+    @property
+    def benchmark_depth(self) -> int:
+        """How many batches a benchmark has waiting: more than the card has places for.
 
         A listed throughput with one batch in flight holds what the vendor's runner took between two batches. Were ours
         added to it, the card would seem slower than it was measured.
         """
         device = self._open_device()
-        limit = device.card.slots + math.ceil(_AHEAD_S * device.card.batches_per_s)
-        pending: deque[Future[Inference]] = deque()
-        submitted = 0
-        began_s = time.monotonic()
-        while runs is None or submitted < runs:
-            if seconds is not None and time.monotonic() - began_s >= seconds:
-                break
-            if len(pending) >= limit:
-                pending.popleft().result()
-            pending.append(device.submit(inputs, None))
-            submitted += 1
-        for future in pending:
-            future.result()
-        return submitted, time.monotonic() - began_s
+        return device.card.slots + math.ceil(_AHEAD_S * device.card.batches_per_s)
 
     def health(self) -> Health:
         """Tell whether the card can be given work, and what its times rest upon."""
@@ -187,6 +173,4 @@ def _host_options(options: BackendOptions, slots: int) -> BackendOptions:
     cores = os.cpu_count() or 1
     batches = min(slots, cores)
     keywords = options.keywords.model_copy(update={"num_activations": batches, "set_size": 1})
-    return replace(
-        options, device=None, keywords=keywords, own=OnnxRuntimeOwn(inference_threads=max(1, cores // batches))
-    )
+    return replace(options, device=None, keywords=keywords, own=HostOptions(inference_threads=max(1, cores // batches)))

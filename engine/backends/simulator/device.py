@@ -8,12 +8,13 @@ from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from engine.backends.base import BackendOptions, Inference, Program, Tensors
+from engine.backends.base import Around, BackendOptions, Inference
 from engine.backends.onnxruntime import OnnxRuntimeBackend
 from engine.backends.simulator.card import Card, Turn
 from engine.backends.threaded import Network
 from engine.errors import InferenceError
 from engine.models.files import ModelFile
+from engine.models.program import Program, Tensors
 from engine.telemetry import count_rows
 
 
@@ -27,7 +28,7 @@ class Host(OnnxRuntimeBackend):
         super().__init__()
         self._fit = fit
 
-    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
+    def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Load the ONNX file; see `Backend.open`."""
         network = super().load(model, options)
         network.program = self._fit(network.program)
@@ -65,7 +66,7 @@ class SimulatedDevice:
         """Begin to work."""
         self._thread.start()
 
-    def submit(self, inputs: Tensors, count: int | None) -> Future[Inference]:
+    def submit(self, inputs: Tensors, count: int | None, around: Around | None = None) -> Future[Inference]:
         """Hand over a batch; see `Backend.submit`."""
         self.program.check(inputs, count)
         rows = (0, 0) if count is None else (count, len(inputs[self.program.inputs[0].name]) - count)
@@ -74,7 +75,7 @@ class SimulatedDevice:
         with self._lock:
             if self._is_closed:
                 raise InferenceError("the back end is closed")
-            answer = None if self.host is None else self.host.submit(inputs, count)
+            answer = None if self.host is None else self.host.submit(inputs, count, around)
             self._batches.put(_Batch(self.card.begin(time.monotonic()), rows, answer, future))
         return future
 

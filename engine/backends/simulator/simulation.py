@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.backends.base import Program, TensorSpec
 from engine.backends.simulator.figures import CardFigures
 from engine.errors import OptionsError
+from engine.models.program import Program, TensorSpec
 from engine.options import SessionOptions
 
 

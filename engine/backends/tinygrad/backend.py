@@ -6,17 +6,18 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from engine.backends.base import BackendOptions, Program
+from engine.backends.base import BackendOptions
 from engine.backends.software import extra, require
 from engine.backends.threaded import Network, ThreadedBackend, first_line
 from engine.backends.tinygrad.network import TinygradNetwork
 from engine.backends.tinygrad.settings import settings
 from engine.backends.tinygrad.worker import WORKER
-from engine.errors import BackendError, DeviceNotFoundError, ModelError, ModelNotFoundError
+from engine.errors import BackendError, DeviceNotFoundError, ModelError
 from engine.models.files import ModelFile
 from engine.models.graph import program_of, with_symbols
 from engine.models.npz import load_npz
 from engine.models.onnx_file import read_onnx
+from engine.models.program import Program
 
 
 class TinygradBackend(ThreadedBackend):
@@ -32,10 +33,8 @@ class TinygradBackend(ThreadedBackend):
         # Only those that are no plain word: a camera's consumer may well be called METAL.
         return name.upper() in {"CPU", "CUDA", "CL"}
 
-    def load(self, model: ModelFile | None, options: BackendOptions) -> Network:
+    def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Load the file; see `Backend.open`."""
-        if model is None:
-            raise ModelNotFoundError("back end tinygrad needs a model: give the path of an .onnx file or an .npz")
         require("tinygrad", "tinygrad", extra("tinygrad"))
         is_npz = model.kind == "npz"
         proto = load_npz(model.path) if is_npz else read_onnx(model.path, with_external_data=True)

@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from engine.backends.base import BackendOptions, Program
+from engine.backends.base import BackendOptions
 from engine.backends.qaic.backend import QaicBackend
 from engine.backends.qaic.sdk import Sdk
 from engine.models.files import ModelFile
+from engine.models.program import Program
 from engine.options import SessionOptions
 from tests.fakes.qaic.sdk import install_sdk
 

@@ -69,14 +69,26 @@ def installed(
     root: Path, cards: Sequence[Card] = (Card(0),), compilers: Sequence[str] = ("qaic-compile",)
 ) -> Iterator[Sdk]:
     """Have a tree, whose modules Python forgets in the end: each tree has cards of its own."""
+    with nothing_installed():
+        try:
+            yield install_sdk(root, cards, compilers)
+        finally:
+            forget(root)
+
+
+@contextmanager
+def nothing_installed() -> Iterator[None]:
+    """Have Python know nothing of any tree's modules, and find none, unless somebody adds a folder."""
+    names = (RUNTIME, MESSAGES)
     path = list(sys.path)
-    kept = {name: sys.modules.pop(name) for name in (RUNTIME, MESSAGES) if name in sys.modules}
+    kept = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    sys.path[:] = [entry for entry in path if not any((Path(entry) / f"{name}.py").exists() for name in names)]
+    importlib.invalidate_caches()
     try:
-        yield install_sdk(root, cards, compilers)
+        yield
     finally:
-        forget(root)
         sys.path[:] = path
-        for name in (RUNTIME, MESSAGES):
+        for name in names:
             sys.modules.pop(name, None)
         sys.modules.update(kept)
         importlib.invalidate_caches()
