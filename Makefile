@@ -1,10 +1,11 @@
 # Needs only Python 3.11+ and make: uv is found, or installed into .uv by pip.
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-SYNC := $(UV) sync --locked --quiet --extra broker --extra openvino --extra qnn --extra tinygrad
+SYNC := $(UV) sync --locked --quiet --inexact --extra broker
+BACKENDS := --extra openvino --extra qnn --extra tinygrad
 RUN := $(UV) run --no-sync
 
-.PHONY: help install demo test check lint types layers format bench clean
+.PHONY: help install backends demo test check lint types layers format bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -16,10 +17,13 @@ help:  ## this list
 install: $(if $(findstring .uv/,$(UV)),.uv/bin/uv)  ## the project and its tools in .venv
 	$(SYNC)
 
+backends: install  ## and the software of every back end (another 700 MB)
+	$(SYNC) $(BACKENDS)
+
 demo: install  ## broker, four cameras, a consumer, and the ledger at the end
 	$(RUN) streamer demo
 
-test: install  ## every test that CI runs
+test: backends  ## every test that CI runs
 	$(RUN) pytest
 
 check: install lint types layers test  ## what CI runs
@@ -28,7 +32,7 @@ lint: install
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 
-types: install
+types: backends
 	$(RUN) mypy
 
 layers: install

@@ -163,19 +163,14 @@ class ConsumeSettings(Group):
     drain_timeout: Duration = Field(_duration("10s"), description="time to finish what is in flight when told to stop")
 
 
-class BackendSettings(Group):
-    """What computes."""
+class EngineSettings(Group):
+    """What computes, and how much of it at a time."""
 
     backend: str | None = Field(
         None,
         description="onnxruntime, openvino, qaic, qnn, qai_hub, tinygrad or simulator "
         "(default: qaic where its SDK and a card are, else onnxruntime)",
     )
-
-
-class EngineSettings(BackendSettings):
-    """What computes, and how much of it at a time."""
-
     activations: int | None = Field(
         None, ge=1, le=1024, description="instances of the network on the device (default: the back end's; 2 on CPUs)"
     )

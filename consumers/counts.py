@@ -5,13 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from threading import Lock
 
-from ddsketch import LogCollapsingLowestDenseDDSketch
-
 from consumers.batch import Batch, Kind
-
-#: Percentiles are right to 1 %, in bounded memory: 2,048 bins reach from µs to years.
-_RELATIVE_ACCURACY = 0.01
-_BINS = 2048
+from engine.spread import Spread
 
 
 @dataclass(slots=True)
@@ -32,9 +27,7 @@ class Counts:
     is_simulated: bool = False
     first_s: float | None = None
     last_s: float | None = None
-    _latency_ms: LogCollapsingLowestDenseDDSketch = field(
-        default_factory=lambda: LogCollapsingLowestDenseDDSketch(_RELATIVE_ACCURACY, _BINS)
-    )
+    _latency_ms: Spread = field(default_factory=Spread)
     _lock: Lock = field(default_factory=Lock)
 
     def began(self) -> None:
@@ -82,8 +75,7 @@ class Counts:
     def latency_ms(self, quantile: float) -> float | None:
         """Return a quantile (0–1) of the latency; None before the first frame."""
         with self._lock:
-            value: float | None = self._latency_ms.get_quantile_value(quantile)
-        return value
+            return self._latency_ms.percentile(quantile) if self._latency_ms.count else None
 
     def summary(self) -> dict[str, object]:
         """Return the figures as the command prints them."""

@@ -11,7 +11,9 @@ import yaml
 from engine.errors import OptionsError
 from engine.options import nearest
 
-_MAX_BYTES = 1024 * 1024
+#: Sixty-one keywords take a few KiB. YAML in Python takes seconds for what is much larger, or nested deeply.
+_MAX_BYTES = 64 * 1024
+_MAX_DEPTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,13 @@ def read_options(path: str | PathLike[str]) -> OptionsFile:
         raise OptionsError(f"{file} has over {_MAX_BYTES} bytes: that is no options file")
     try:
         # An alias of an alias of an alias grows without end in whoever walks the values.
+        depth = 0
         for event in yaml.parse(content, Loader=yaml.SafeLoader):
+            line = event.start_mark.line + 1 if event.start_mark is not None else "?"
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH:
+                raise OptionsError(f"{file}, line {line}: nested over {_MAX_DEPTH} levels deep: no option is")
             if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1 if event.start_mark is not None else "?"
                 raise OptionsError(f"{file}, line {line}: aliases are not read: write the value itself")
         root = yaml.compose(content, Loader=yaml.SafeLoader)
         if root is None:

@@ -86,6 +86,8 @@ class Session:
             BackendError: There is no such back end, or its software is missing.
         """
         said = read_keywords(keywords)
+        if said.reason:
+            log.warning("%s (backend= names another)", said.reason)
         self.backend_name = said.backend.name
         self._backend: Backend = said.backend()
         self._options: BackendOptions = said.options
@@ -108,6 +110,11 @@ class Session:
     def __enter__(self) -> Self:
         """Return itself, for a `with` block."""
         return self
+
+    def __repr__(self) -> str:
+        """Say what runs where."""
+        model = self._model.path if self._model is not None else "no model"
+        return f"Session({str(model)!r}, backend={self.backend_name!r}): {self.health().detail}"
 
     def __exit__(self, *_: object) -> None:
         """Let the device go."""
@@ -207,6 +214,7 @@ class Session:
         keywords = self._options.keywords
         if not (keywords.enable_metrics or keywords.enable_profiling):
             return dict(self._infer(input_dict).outputs)
+        self.setup()  # to load is no latency of a run
         began_s = time.perf_counter()
         inference = self._infer(input_dict, self._profiles.run if keywords.enable_profiling else None)
         self._metrics.add(time.perf_counter() - began_s)
@@ -214,7 +222,7 @@ class Session:
 
     def run_benchmark(
         self,
-        num_inferences: int | None = None,
+        num_inferences: int | str | None = None,
         inf_time: float | None = None,
         input_dict: Mapping[str, NDArray[Any]] | None = None,
     ) -> BenchmarkResult:
@@ -234,12 +242,14 @@ class Session:
             OptionsError: A number and a time are given, or one that is not above 0.
             InferenceError: One failed.
         """
+        if isinstance(num_inferences, str) and num_inferences.isdecimal():
+            num_inferences = int(num_inferences)  # as the vendor's own sample gives it
         if num_inferences is not None and inf_time is not None:
             raise OptionsError("run_benchmark: num_inferences and inf_time exclude each other: give one")
         for name, value in (("num_inferences", num_inferences), ("inf_time", inf_time)):
-            if value is not None and not value > 0:
-                raise OptionsError(f"run_benchmark: {name} is {value}: give one above 0")
-        runs = None if inf_time is not None else num_inferences or _DEFAULT_INFERENCES
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise OptionsError(f"run_benchmark: {name} is {value!r}: give a number above 0")
+        runs = None if inf_time is not None else int(num_inferences or _DEFAULT_INFERENCES)
         self.setup()
         inputs = self._random_inputs() if input_dict is None else dict(input_dict)
         padded, _ = self._fitted(inputs)
@@ -272,11 +282,13 @@ class Session:
         return self._profiles.results
 
     def print_profile_data(self, n: int = 1) -> None:
-        """Print the profiles of the first `n` runs.
+        """Print the profiles of the first `n` runs, what took longest first.
 
         Raises:
-            OptionsError: `enable_profiling` is off.
+            OptionsError: `enable_profiling` is off, or `n` is no number.
         """
+        if not isinstance(n, int):
+            raise OptionsError(f"print_profile_data: n is {n!r}: give a number of runs")
         if not self._options.keywords.enable_profiling:
             raise OptionsError("nothing was profiled: make the session with enable_profiling=True")
         print("\n".join(profile_lines(self.profiling_results[:n])))  # noqa: T201 - what the method is for
@@ -308,6 +320,8 @@ class Session:
     def _fitted(self, inputs: Tensors) -> tuple[Tensors, int | None]:
         """Return the inputs, padded where the program's batch is larger, and how many rows hold data."""
         program = self._loaded()
+        if not isinstance(inputs, Mapping) or not all(isinstance(value, np.ndarray) for value in inputs.values()):
+            return inputs, None  # the check says what is wrong
         first = inputs.get(program.inputs[0].name) if program.inputs else None
         if not program.batch_sizes or first is None or not first.ndim:
             return inputs, None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.backends.base import Backend, BackendOptions
-from engine.backends.registry import backend_class, default_backend
+from engine.backends.registry import backend_class, backend_names, default_backend
 from engine.errors import OptionsError
 from engine.options import SessionOptions, nearest, parse, session_options
 
@@ -21,11 +21,16 @@ SESSION_KEYWORDS = ("backend", "device", "options_path", "compile", "data_path_t
 
 @dataclass(frozen=True, slots=True)
 class SessionKeywords:
-    """What the keywords of a session come to."""
+    """What the keywords of a session come to.
+
+    Attributes:
+        reason: Why it is that back end, in one line, where nobody named one.
+    """
 
     backend: type[Backend]
     options: BackendOptions
     compile: bool
+    reason: str = ""
 
 
 def read_keywords(
@@ -49,7 +54,7 @@ def read_keywords(
     if file is not None:
         given = {**file.values, **given}
     # Which names there are is the back end's to say, so its own name comes first.
-    backend = _backend(given.get("backend"))
+    backend, reason = _backend(given.get("backend"))
     known = {*SessionOptions.model_fields, "allocator_dealloc_delay", *SESSION_KEYWORDS, *backend.Own.model_fields}
     if file is not None:
         file.check_names(known - {"options_path"})
@@ -57,7 +62,8 @@ def read_keywords(
         given = {**backend.beside_decoding, **given}
     for name in given:
         if name not in known:
-            raise OptionsError(f"back end {backend.name} has no option {name}{nearest(name, known)}")
+            hint = _owner_of(name, backend) or nearest(name, known)
+            raise OptionsError(f"back end {backend.name} has no option {name}{hint}")
     own = {name: given[name] for name in backend.Own.model_fields if name in given}
     rest = {name: value for name, value in given.items() if name not in own and name not in SESSION_KEYWORDS}
     vendors = session_options(rest)
@@ -75,7 +81,7 @@ def read_keywords(
         raise OptionsError(f"Session: compile is {is_compiled!r}: give True or False")
     parsed = parse(backend.Own, own, f"back end {backend.name}")
     options = BackendOptions(device, vendors, float(timeout_s), parsed, open_batch)
-    return SessionKeywords(backend, options, is_compiled)
+    return SessionKeywords(backend, options, is_compiled, reason)
 
 
 def _read_file(path: Any) -> "OptionsFile":
@@ -84,14 +90,21 @@ def _read_file(path: Any) -> "OptionsFile":
     return read_options(path)
 
 
-def _backend(name: object) -> type[Backend]:
-    """Return the back end of a name, else the default one."""
+def _backend(name: object) -> tuple[type[Backend], str]:
+    """Return the back end of a name, else the default one, and why it is that."""
+    reason = ""
     if name is None:
         name, reason = default_backend()
-        log.warning("%s (name another with backend=)", reason)
     if not isinstance(name, str):
         raise OptionsError(f"Session: backend is {name!r}, not a name")
-    return backend_class(name)
+    return backend_class(name), reason
+
+
+def _owner_of(name: str, backend: type[Backend]) -> str:
+    """Return a hint at the back ends that have a keyword of their own of this name, or nothing."""
+    others = (backend_class(other) for other in backend_names())
+    owners = [other.name for other in others if other is not backend and name in other.Own.model_fields]
+    return f": it is one of back end {' and '.join(owners)}" if owners else ""
 
 
 def _treat(backend: type[Backend], options: SessionOptions) -> None:

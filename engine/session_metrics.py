@@ -5,7 +5,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
-from ddsketch import LogCollapsingLowestDenseDDSketch
+from engine.spread import Spread
 
 Result = TypeVar("Result")
 
@@ -24,38 +24,24 @@ class LatencyMetrics:
     def __init__(self) -> None:
         """Begin with none."""
         self._lock = Lock()
-        self._sketch = LogCollapsingLowestDenseDDSketch(_RELATIVE_ACCURACY, _BINS)
-        self._count = 0
-        self._sum_s = 0.0
-        self._min_s = float("inf")
-        self._max_s = 0.0
+        self._spread = Spread(_RELATIVE_ACCURACY, _BINS)
 
     def add(self, latency_s: float) -> None:
         """Count one run."""
         with self._lock:
-            self._sketch.add(latency_s)
-            self._count += 1
-            self._sum_s += latency_s
-            self._min_s = min(self._min_s, latency_s)
-            self._max_s = max(self._max_s, latency_s)
+            self._spread.add(latency_s)
 
     def summary(self) -> dict[str, float]:
         """Return the documented metrics; zeros where nothing has run yet."""
         with self._lock:
-            has_any = self._count > 0
-            percentiles = {
-                name: min(max(self._sketch.get_quantile_value(quantile) or 0.0, self._min_s), self._max_s)
-                if has_any
-                else 0.0
-                for name, quantile in _PERCENTILES.items()
-            }
+            spread = self._spread
             return {
-                "num_of_inferences": self._count,
-                "min_latency": self._min_s if has_any else 0.0,
-                "max_latency": self._max_s,
-                **percentiles,
-                "total_inference_time": self._sum_s,
-                "avg_latency": self._sum_s / self._count if has_any else 0.0,
+                "num_of_inferences": spread.count,
+                "min_latency": spread.min,
+                "max_latency": spread.max,
+                **{name: spread.percentile(share) for name, share in _PERCENTILES.items()},
+                "total_inference_time": spread.total,
+                "avg_latency": spread.mean,
             }
 
 
@@ -113,10 +99,13 @@ class Profiles:
                 profile.create_stats()
                 stats: dict[Any, Any] = profile.stats
                 self.results.append(
-                    [
-                        ProfiledFunction(location, calls, own_s, total_s)
-                        for location, (_, calls, own_s, total_s, _) in stats.items()
-                    ]
+                    sorted(
+                        (
+                            ProfiledFunction(location, calls, own_s, total_s)
+                            for location, (_, calls, own_s, total_s, _) in stats.items()
+                        ),
+                        key=lambda function: -function.own_s,
+                    )
                 )
 
 

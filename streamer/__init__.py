@@ -10,14 +10,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.errors import (
+        BackendError,
+        DeviceLostError,
+        DeviceNotFoundError,
+        EngineError,
+        InferenceError,
+        ModelError,
+        OptionsError,
+        PipelineError,
+    )
     from engine.pipeline.model_step import GPURuntimeComponent, ModelStep, Warmup
-
     from engine.pipeline.pipeline import Pipeline
     from engine.pipeline.step import Step
     from engine.session import Session
 
 __version__ = "0.1.0"
-__all__ = ["GPURuntimeComponent", "ModelStep", "Pipeline", "Session", "Step", "Warmup", "__version__"]
+__all__ = [
+    "BackendError",
+    "DeviceLostError",
+    "DeviceNotFoundError",
+    "EngineError",
+    "GPURuntimeComponent",
+    "InferenceError",
+    "ModelError",
+    "ModelStep",
+    "OptionsError",
+    "Pipeline",
+    "PipelineError",
+    "Session",
+    "Step",
+    "Warmup",
+    "__version__",
+]
 
 #: What `from streamer import …` gives, and where it is; imported when it is asked for, so that the command starts fast.
 _PUBLIC = {
@@ -26,7 +51,20 @@ _PUBLIC = {
     "Step": "engine.pipeline.step",
     "ModelStep": "engine.pipeline.model_step",
     "GPURuntimeComponent": "engine.pipeline.model_step",
-    "Warmup": "engine.pipeline.model_step",
+    "Warmup": "engine.pipeline.warm_up",
+    **dict.fromkeys(
+        (
+            "BackendError",
+            "DeviceLostError",
+            "DeviceNotFoundError",
+            "EngineError",
+            "InferenceError",
+            "ModelError",
+            "OptionsError",
+            "PipelineError",
+        ),
+        "engine.errors",
+    ),
 }
 
 _HOME = Path(__file__).resolve().parent.parent

@@ -5,7 +5,8 @@ import sys
 
 from streamer.terminal import harmless
 
-_OURS = ("streamer", "producers", "consumers", "engine", "messaging", "config")
+#: The packages whose information is shown, not only their warnings.
+OUR_LOGGERS = ("streamer", "producers", "consumers", "engine", "messaging", "config")
 
 
 _MAX_LINE_CHARS = 2000
@@ -36,7 +37,7 @@ def set_up_logs(*, is_debug: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in _OURS:
+    for name in OUR_LOGGERS:
         logging.getLogger(name).setLevel(logging.DEBUG if is_debug else logging.INFO)
     # It reports every lost connection as an error of its own; we say once that Kafka does not answer.
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("kafka.")]:

@@ -1,5 +1,6 @@
 """Fixtures of more than one kind of test: a real Apache Kafka, started once per run and only where asked for."""
 
+import logging
 import os
 import re
 import uuid
@@ -10,12 +11,25 @@ import pytest
 from messaging.broker import BrokerDownloadError, BrokerMissingError, BrokerOptions, EmbeddedBroker
 from messaging.broker.jars import find_jars
 from messaging.broker.java import find_java
+from streamer.logs import OUR_LOGGERS
 
 #: Set in CI: a test that misses its tool then fails, where it would be skipped at a desk.
 REQUIRE_TOOLS = "STREAMER_TESTS_REQUIRE_TOOLS"
 
 #: `new_topic(partitions, configs)` creates a topic and gives its name.
 TopicFactory = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command sets up logs for its process; the next test's are as they were."""
+    loggers = [logging.getLogger(name) for name in ("", "kafka", *OUR_LOGGERS)]
+    levels = [logger.level for logger in loggers]
+    handlers = logging.getLogger().handlers[:]
+    yield
+    logging.getLogger().handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

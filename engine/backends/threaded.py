@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count as counter
 from queue import Empty, SimpleQueue
-from threading import Condition, Event, Lock, Thread
+from threading import Condition, Event, Lock, Thread, main_thread
 from typing import ClassVar
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,36 @@ class _Request:
     future: Future[Inference]
 
 
+#: The crews that there are, for the end of the program.
+_crews: "WeakSet[_Crew]" = WeakSet()
+_reaping = Lock()
+_reaper: Thread | None = None
+_LAST_BATCH_S = 5.0
+
+
+def _reap_at_the_end() -> None:
+    """See to it that no thread computes when Python ends: C++ code would be torn down while it runs, and abort.
+
+    A thread that is no daemon waits for the main one, and Python for it.
+    """
+    global _reaper  # noqa: PLW0603 - one for the process
+    with _reaping:
+        if _reaper is None or not _reaper.is_alive():
+            _reaper = Thread(target=_reap, name="back-ends-at-exit")
+            _reaper.start()
+
+
+def _reap() -> None:
+    main_thread().join()
+    error = DeviceLostError("the program ends")
+    crews = list(_crews)
+    for crew in crews:
+        crew.give_up(error)
+    deadline_s = time.monotonic() + _LAST_BATCH_S
+    for crew in crews:
+        crew.wait_for_threads(max(deadline_s - time.monotonic(), 0.0))
+
+
 class _Crew:
     """The threads that feed one loaded network. When its device is given up, they are left to themselves.
 
@@ -95,6 +126,8 @@ class _Crew:
         self._is_handed_back = False
         self._is_finished = False
         self._at_work = network.slots
+        _crews.add(self)
+        _reap_at_the_end()
         for number in range(network.slots):
             Thread(target=self._serve, args=(number,), name=f"{backend}-{number}", daemon=True).start()
 
@@ -154,6 +187,11 @@ class _Crew:
             self._is_handed_back = True
             self._changed.notify_all()
 
+    def wait_for_threads(self, timeout_s: float) -> None:
+        """Wait until no thread computes any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._at_work, timeout_s)
+
     def infer(self, inputs: Tensors, count: int | None) -> Inference:
         """Compute one batch, on a thread of the crew."""
         started_s = time.monotonic()
@@ -207,8 +245,9 @@ class _Crew:
 
     def _touch(self, number: int, request: _Request) -> None:
         with self._changed:
-            if number in self._running:
-                self._running[number] = (time.monotonic(), request)
+            if self._is_given_up:
+                raise self.lost or DeviceLostError("the device was given up")
+            self._running[number] = (time.monotonic(), request)
 
     def _end(self, request: _Request, result: Inference | BaseException) -> None:
         try:
@@ -296,7 +335,7 @@ class ThreadedBackend(Backend):
                 while not failed.is_set() and (seconds is None or time.monotonic() - began_s < seconds):
                     if runs is not None and next(tickets) >= runs:
                         break
-                    touch()
+                    touch()  # and end where the device was given up meanwhile
                     crew.infer(inputs, None)
                     next(done)
             except BaseException:
@@ -304,8 +343,11 @@ class ThreadedBackend(Backend):
                 raise
             return Inference({}, began_s, time.monotonic())
 
-        for future in [self._request(crew, loop) for _ in range(network.slots)]:
-            future.result()
+        try:
+            for future in [self._request(crew, loop) for _ in range(network.slots)]:
+                future.result()
+        finally:
+            failed.set()  # an interrupt ends the loops as well
         return next(done), time.monotonic() - began_s
 
     def health(self) -> Health:

@@ -83,9 +83,14 @@ class Program:
         Raises:
             InferenceError: It names the input and what it takes.
         """
+        if not isinstance(inputs, Mapping):
+            raise InferenceError(f"inputs are a mapping of name → numpy array, not a {type(inputs).__name__}")
         if len(inputs) != len(self.inputs) or any(spec.name not in inputs for spec in self.inputs):
             names = ", ".join(spec.name for spec in self.inputs)
             raise InferenceError(f"the model takes {names or 'nothing'}, not {', '.join(sorted(inputs)) or 'nothing'}")
+        for name, value in inputs.items():
+            if not isinstance(value, np.ndarray):
+                raise InferenceError(f"input {name} is a {type(value).__name__}, not a numpy array")
         rows = None
         if count is not None:
             fitting = self.rows_for(count)
@@ -105,6 +110,21 @@ class Program:
                 raise InferenceError(
                     f"input {spec.name} takes {spec.dtype}[{text}], not {value.dtype}{list(value.shape)}"
                 )
+        if len(self.inputs) > 1:
+            self._check_symbols(inputs)
+
+    def _check_symbols(self, inputs: Tensors) -> None:
+        """Refuse inputs that disagree about a symbol's size."""
+        seen: dict[str, tuple[str, int]] = {}
+        for spec in self.inputs:
+            for symbol, size in zip(spec.symbols, inputs[spec.name].shape, strict=False):
+                if symbol is None:
+                    continue
+                other, wanted = seen.setdefault(symbol, (spec.name, size))
+                if size != wanted:
+                    raise InferenceError(
+                        f"inputs {other} and {spec.name} disagree about {symbol}: they have {wanted} and {size} of it"
+                    )
 
 
 def _symbol(spec: TensorSpec, axis: int) -> str:

@@ -1,12 +1,12 @@
 """From a pipeline's description to the pipeline: models are opened, functions found."""
 
+import logging
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from engine.backends.base import BackendOptions
-from engine.backends.registry import default_backend, make_backend
 from engine.errors import PipelineError
 from engine.images.header import ImageLimits
 from engine.models.classifier import open_classifier
@@ -19,22 +19,32 @@ from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.step import Step
 from engine.pipeline.tables import PipelineDescription, StepDescription
 from engine.pipeline.warm_up import OpenModel
+from engine.session_keywords import read_keywords
+
+log = logging.getLogger(__name__)
 
 
-def build(description: PipelineDescription, *, import_from: Path | None = None, backend: str | None = None) -> Pipeline:
+def build(
+    description: PipelineDescription,
+    *,
+    folder: Path,
+    import_from: Path | None = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> Pipeline:
     """Build a pipeline; its models are open, its threads not started.
 
     Args:
         description: What was described.
+        folder: Where models are looked for first.
         import_from: A folder that code of the user's own is imported from as well; None for what Python finds anyway.
-        backend: The back end of model steps that name none; None for the default.
+        keywords: Of `Session`, for every model step; those of a step win.
 
     Raises:
         PipelineError: Steps do not fit each other, or a function is not found.
         EngineError: A model or a device cannot be used.
     """
     try:
-        return _Builder(description, import_from, backend).build()
+        return _Builder(description, folder, import_from, keywords or {}).build()
     except PipelineError as exc:
         if str(exc).startswith(description.origin):
             raise
@@ -44,10 +54,13 @@ def build(description: PipelineDescription, *, import_from: Path | None = None, 
 class _Builder:
     """Holds what was opened, to close it where the rest fails."""
 
-    def __init__(self, description: PipelineDescription, import_from: Path | None, backend: str | None) -> None:
+    def __init__(
+        self, description: PipelineDescription, folder: Path, import_from: Path | None, keywords: Mapping[str, Any]
+    ) -> None:
         self._description = description
+        self._folder = folder
         self._import_from = import_from
-        self._backend = backend
+        self._keywords = keywords
         self._steps = description.steps
         self._graph: Graph = arrange([step.name for step in self._steps], [step.after for step in self._steps])
         self._models: dict[int, ModelStep] = {}
@@ -88,19 +101,26 @@ class _Builder:
         model = self._models[index] = ModelStep(
             step.name, parallel_steps=step.parallel_steps, batch_timeout_s=step.batch_timeout_s, after=step.after
         )
-        backend = step.backend or self._backend or default_backend()[0]
+        keywords = {**self._keywords, **step.session}
+        if step.backend is not None:
+            keywords["backend"] = step.backend
+        beside = self._folder / step.model
+        path = str(beside) if beside.exists() else step.model
         uses = {self._steps[other].use for other in self._around(index) if index in self._models_of(other)}
         if not uses & {"decode", "labels"}:
-            model.use_model(step.model, step.max_batch_size, step.warmup, backend=backend, device=step.device)
+            model.use_model(path, step.max_batch_size, step.warmup, **keywords)
             return
+        said = read_keywords(keywords, open_batch=step.max_batch_size or 1)
 
         def open_model() -> OpenModel:
-            classifier = open_classifier(step.model, make_backend(backend), BackendOptions(device=step.device))
-            self._specs[index] = classifier.spec
+            classifier = open_classifier(path, said.backend(), said.options)
+            spec = self._specs[index] = classifier.spec
+            for assumption in spec.assumptions:
+                log.warning("step %s: %s", step.name, assumption)
             feed: Feed = ArrayFeed(step.name, classifier.program)
             if "decode" in uses:
-                feed = PixelFeed(step.name, classifier.spec)
-            return OpenModel(classifier.spec.path, classifier.backend, classifier.program, feed)
+                feed = PixelFeed(step.name, spec)
+            return OpenModel(spec.path, classifier.backend, classifier.program, feed)
 
         model.use_opened(open_model(), open_model, step.max_batch_size, step.warmup)
 
@@ -147,10 +167,12 @@ class _Builder:
             function: Any = import_module(module_name)
             for name in path.split("."):
                 function = getattr(function, name)
-        except ImportError as exc:
-            raise PipelineError(f"step {step.name}: python = {step.function!r} cannot be imported: {exc}") from exc
         except AttributeError as exc:
             raise PipelineError(f"step {step.name}: python = {step.function!r} is not there: {exc}") from exc
+        except Exception as exc:  # the module is the user's, and may raise anything
+            raise PipelineError(
+                f"step {step.name}: python = {step.function!r} cannot be imported: {type(exc).__name__}: {exc}"
+            ) from exc
         if not callable(function):
             raise PipelineError(f"step {step.name}: python = {step.function!r} is no function")
         return function

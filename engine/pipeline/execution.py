@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.errors import PipelineError
 from engine.pipeline.journey import Token
-from engine.pipeline.meter import Meter
+from engine.pipeline.meter import Meter, durations
 from engine.pipeline.outcome import Failed
 from engine.pipeline.statistics import BatchTime, StepStatistics
 from engine.pipeline.step import Step
@@ -123,10 +123,10 @@ class Execution:
                 max_batch_size=step.max_batch_size,
                 executions=meter.execution.count,
                 items=meter.waiting.count,
-                execution_s=meter.execution.sum_s,
-                waiting_s=meter.waiting.sum_s,
-                execution=meter.execution.figures(),
-                waiting=meter.waiting.figures(),
+                execution_s=meter.execution.total,
+                waiting_s=meter.waiting.total,
+                execution=durations(meter.execution),
+                waiting=durations(meter.waiting),
                 utilisation=meter.utilisation(time.monotonic()),
                 batch_times=tuple(time for _, time in sorted((tried | meter.batch_times()).items())),
                 is_deferred=meter.is_deferred,
@@ -149,10 +149,10 @@ class Execution:
     def _finish(self, tokens: list[Token], began_s: float, result: Any) -> None:
         values: Sequence[Any] = (result,)
         if self._step.max_batch_size is not None:
-            values = result
-            problem = self._problem(result, len(tokens))
-            if problem is not None:
-                self._fail(tokens, began_s, problem)
+            try:
+                values = self._values(result, len(tokens))
+            except Exception as exc:  # noqa: BLE001 - a list of the user's own may raise anything
+                self._fail(tokens, began_s, exc)
                 return
         ended_s = time.monotonic()
         with self._lock:
@@ -168,15 +168,19 @@ class Execution:
         for token in tokens:
             token.journey.fail(error)
 
-    def _problem(self, result: Any, count: int) -> PipelineError | None:
-        """Return what is wrong with the values for a batch."""
-        try:
-            given = f"{len(result)} values"
-            if len(result) == count and not isinstance(result, (dict, str, bytes, set)):
-                return None
-        except TypeError:
-            given = "something without a length"
-        return PipelineError(
+    def _values(self, result: Any, count: int) -> list[Any]:
+        """Return the values for a batch.
+
+        Raises:
+            PipelineError: They are not as many as there are items.
+        """
+        given = "something without a length"
+        if hasattr(result, "__len__"):
+            values = list(result)
+            if len(values) == count and not isinstance(result, (dict, str, bytes, set)):
+                return values
+            given = f"{len(values)} values"
+        raise PipelineError(
             f"step {self._step.name} gave {given} ({type(result).__name__}) for a batch of {count}: "
             "a function with a max_batch_size returns a list with one value for each item"
         )

@@ -1,47 +1,10 @@
 """Counts what a step does; cheap enough for every call. Not thread-safe: its step's lock guards it."""
 
 from collections.abc import Sequence
-from typing import Any, Final
-
-from ddsketch import LogCollapsingLowestDenseDDSketch
 
 from engine.pipeline.journey import Token
 from engine.pipeline.statistics import BatchTime, Durations
-
-#: Percentiles are right to 1 %, in bounded memory: 2,048 bins reach from µs to years.
-_RELATIVE_ACCURACY: Final = 0.01
-_BINS: Final = 2048
-
-
-class Spread:
-    """Durations, in bounded memory."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sum_s = 0.0
-        self._min_s = float("inf")
-        self._max_s = 0.0
-        self._sketch: Any = LogCollapsingLowestDenseDDSketch(_RELATIVE_ACCURACY, _BINS)
-
-    def add(self, duration_s: float) -> None:
-        """Count one."""
-        self.count += 1
-        self.sum_s += duration_s
-        if duration_s < self._min_s:  # noqa: PLR1730 - twice as fast as min()
-            self._min_s = duration_s
-        if duration_s > self._max_s:  # noqa: PLR1730
-            self._max_s = duration_s
-        self._sketch.add(duration_s)
-
-    def figures(self) -> Durations:
-        """Return what was counted."""
-        if not self.count:
-            return Durations()
-        p50_s, p95_s, p99_s = (
-            min(max(float(self._sketch.get_quantile_value(quantile)), self._min_s), self._max_s)
-            for quantile in (0.5, 0.95, 0.99)
-        )
-        return Durations(self._min_s, self.sum_s / self.count, p50_s, p95_s, p99_s, self._max_s)
+from engine.spread import Spread
 
 
 class Meter:
@@ -81,10 +44,16 @@ class Meter:
     def utilisation(self, now_s: float) -> float:
         """Return the share of the threads' time in which they worked, 0–1."""
         thread_s = self._thread_s + self._parallel_steps * (now_s - self._since_s)
-        return min(self.execution.sum_s / thread_s, 1.0) if thread_s > 0 else 0.0
+        return min(self.execution.total / thread_s, 1.0) if thread_s > 0 else 0.0
 
     def batch_times(self) -> dict[int, BatchTime]:
         """Return the mean times by batch size, ascending."""
         return {
             size: BatchTime(size, int(count), sum_s / count) for size, (count, sum_s) in sorted(self._by_size.items())
         }
+
+
+def durations(spread: Spread) -> Durations:
+    """Return what was counted."""
+    p50_s, p95_s, p99_s = (spread.percentile(share) for share in (0.5, 0.95, 0.99))
+    return Durations(spread.min, spread.mean, p50_s, p95_s, p99_s, spread.max)

@@ -2,14 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.backends.base import Backend, BackendOptions
-from engine.backends.registry import default_backend, make_backend
 from engine.errors import EngineError, PipelineError
 from engine.models.files import locate_model
 from engine.pipeline.batch_sizes import BatchSizes, batch_sizes
@@ -17,6 +15,7 @@ from engine.pipeline.feeds import ArrayFeed, Row
 from engine.pipeline.outcome import Failed
 from engine.pipeline.step import BATCH_TIMEOUT_S, Step
 from engine.pipeline.warm_up import OpenModel, Warmup, warm_up
+from engine.session_keywords import read_keywords
 
 __all__ = ["GPURuntimeComponent", "ModelStep", "Warmup"]
 
@@ -70,8 +69,7 @@ class ModelStep(Step):
         warmup: Warmup = Warmup.RANDOM_DATA,
         *,
         backend: str | Backend | None = None,
-        device: str | None = None,
-        options: BackendOptions | None = None,
+        **keywords: Any,
     ) -> None:
         """Open a model; the pipeline closes it.
 
@@ -81,26 +79,28 @@ class ModelStep(Step):
                 nothing at all); 0 for one that is made for one size; None for 1 or 0, whichever fits.
             warmup: What is done as the pipeline starts.
             backend: Its name, or one that is not open yet; None for a card where there is one, else the CPU.
-            device: The back end's own name for it; None for its default.
-            options: How the model is run, besides.
+            **keywords: Those of `Session`: `device`, `num_activations`, `onnx_define_symbol`, `options_path` …
 
         Raises:
-            PipelineError: `max_batch_size` does not fit the model.
+            PipelineError: `max_batch_size` does not fit the model, or `warmup` is no `Warmup`.
+            OptionsError: A keyword cannot be used.
             ModelError: The file cannot be used.
             BackendError: There is no such back end.
             DeviceNotFoundError: There is no such device.
         """
-        if backend is None:
-            backend, why = default_backend()
-            log.info("step %s: %s", self.name, why)
-        chosen = make_backend(backend) if isinstance(backend, str) else backend
-        settings = options or BackendOptions()
-        if device is not None:
-            settings = replace(settings, device=device)
+        if not isinstance(warmup, Warmup):
+            raise PipelineError(f"step {self.name}: warmup is {warmup!r}: give Warmup.RANDOM_DATA or Warmup.NONE")
+        if isinstance(backend, Backend):
+            chosen, options = backend, BackendOptions()
+        else:
+            said = read_keywords({**keywords, "backend": backend}, open_batch=max_batch_size or 1)
+            chosen, options = said.backend(), said.options
+            if said.reason:
+                log.info("step %s: %s", self.name, said.reason)
 
         def open_model() -> OpenModel:
             file = locate_model(path)
-            program = chosen.open(chosen.compile(file, settings), settings)
+            program = chosen.open(chosen.compile(file, options), options)
             return OpenModel(file.path, chosen, program, ArrayFeed(self.name, program))
 
         self.use_opened(open_model(), open_model, max_batch_size, warmup)

@@ -80,13 +80,16 @@ class Pipeline(Entrance):
                 runner.step.attach(runner)
             for step in self.steps:
                 step.open()
-            for runner in self._router.runners:
-                runner.open()
+            with self._lock:
+                # To open a model takes long; somebody may have closed meanwhile.
+                if self._is_closing:
+                    raise RuntimeError("the pipeline was closed while it was being started")
+                for runner in self._router.runners:
+                    runner.open()
+                self._is_open = True
         except BaseException:
             self._shut(is_done=True)
             raise
-        with self._lock:
-            self._is_open = not self._is_closing
 
     def run(self, items: Iterable[Any]) -> Generator[Outcome, None, None]:
         """Take many items through, and yield the outcome of each in the order of the items.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from engine.backends.registry import backend_names
@@ -18,7 +18,7 @@ _ROOT_KEYS: Final = ("step", "max_in_flight")
 _COMMON_KEYS: Final = ("name", "use", "parallel_steps", "after")
 _KEYS: Final[Mapping[Use, tuple[str, ...]]] = {
     "decode": _COMMON_KEYS,
-    "model": (*_COMMON_KEYS, "model", "max_batch_size", "batch_timeout", "warmup", "backend", "device"),
+    "model": (*_COMMON_KEYS, "model", "max_batch_size", "batch_timeout", "warmup", "backend", "session"),
     "labels": (*_COMMON_KEYS, "top"),
     "python": (*_COMMON_KEYS, "python", "max_batch_size", "batch_timeout"),
 }
@@ -41,6 +41,7 @@ class StepDescription:
         function: Of a step with code of the user's own: `package.module:function`.
         top: Of a `labels` step: how many classes are named.
         backend: Of a model step: None for the default.
+        session: Of a model step: keywords of `Session`, such as `num_activations`.
     """
 
     name: str
@@ -52,7 +53,7 @@ class StepDescription:
     model: str = ""
     warmup: Warmup = Warmup.RANDOM_DATA
     backend: str | None = None
-    device: str | None = None
+    session: Mapping[str, Any] = field(default_factory=dict)
     function: str = ""
     top: int = _TOP
 
@@ -128,6 +129,12 @@ class _Table:
             raise self.wrong(key, 'a time with its unit, such as "20ms"')
         return float(match[1]) * _UNITS_S[match[2]] if match is not None else None
 
+    def table(self, key: str) -> Mapping[str, Any]:
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
+            raise self.wrong(key, "a table of Session keywords, such as { num_activations = 2 }")
+        return value
+
     def names(self, key: str) -> tuple[str, ...] | None:
         value = self.values.get(key)
         if value is not None and (not isinstance(value, list) or not all(isinstance(name, str) for name in value)):
@@ -159,7 +166,7 @@ def _step(table: _Table, origin: str) -> StepDescription:
         table.text("model") or "",
         Warmup(table.choice("warmup", tuple(kind.value for kind in Warmup)) or Warmup.RANDOM_DATA),
         table.choice("backend", (*backend_names(), "aic")),
-        table.text("device"),
+        table.table("session"),
         function,
         table.count("top", 1) or _TOP,
     )

@@ -1,10 +1,14 @@
 """`streamer benchmark`: run a model as fast as its device takes it."""
 
+import sys
 from argparse import ArgumentParser
 
 from config.errors import ConfigError
 from config.settings import BenchmarkSettings, EngineSettings
 from streamer.cli.command import Call, Command
+
+#: Figures of a run that is shorter than this are mostly chance.
+_SHORT_S = 0.5
 
 
 def _run(call: Call) -> int:
@@ -48,7 +52,9 @@ def _run(call: Call) -> int:
         ("inf_time", f"{result.inf_time:.3f} s"),
         ("batch_size", f"{result.batch_size} {'image' if result.batch_size == 1 else 'images'}"),
     ]
-    print_table(title, ("", ""), rows)
+    print_table(title, ("figure", "value"), rows)
+    if result.inf_time < _SHORT_S:
+        print(f"a short run: --time 2 tells more than {result.inf_time:.3f} s", file=sys.stderr)
     return 0
 
 

@@ -57,8 +57,9 @@ def _run(call: Call) -> int:
             for assumption in spec.assumptions:
                 print(f"model {harmless(spec.name)}: {assumption}", file=sys.stderr)
             create_topics(kafka_of(settings), topic_plan(settings))
+            classes = f"{len(spec.labels)} classes" if classifier.program.outputs else "nothing is computed"
             print(
-                f"model {harmless(spec.name)} ({len(spec.labels)} classes) on {classifier.backend.health().detail}; "
+                f"model {harmless(spec.name)} ({classes}) on {harmless(classifier.backend.health().detail, 300)}; "
                 f"group {group} gets every frame of {settings.frames_topic}; give cards the same --group to share",
                 file=sys.stderr,
             )
@@ -75,8 +76,9 @@ def _run(call: Call) -> int:
         print_json(summary)
     else:
         counts = consumer.counts
+        timed = f"{counts.frames['timed']} timed, " if counts.frames["timed"] else ""
         print(
-            f"{counts.frames['classified']} classified, {counts.frames['skipped']} skipped, "
+            f"{counts.frames['classified']} classified, {timed}{counts.frames['skipped']} skipped, "
             f"{counts.frames['dead-lettered']} dead-lettered, {counts.fps:.1f} frames/s",
             file=sys.stderr,
         )

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -26,18 +26,12 @@ DEADLINE_S = 60
 
 
 @pytest.fixture(autouse=True)
-def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings of the tester's; and the logs are as before when the command has changed them."""
+def _nothing_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings of the tester's."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
         if name.startswith("STREAMER_"):
             monkeypatch.delenv(name)
-    root = logging.getLogger()
-    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in ("", "streamer", "kafka")}
-    yield
-    root.handlers[:] = handlers
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
 
 
 Failing = Callable[[Callable[[Call], int]], str]

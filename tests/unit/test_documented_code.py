@@ -35,5 +35,5 @@ def test_there_is_some() -> None:
 @pytest.mark.parametrize(("page", "text"), [block for block in blocks("toml") if "[[step]]" in block[1]])
 def test_pipelines_are_pipelines(page: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "pipeline.toml").write_text(text)
-    with pipeline_from_toml(tmp_path / "pipeline.toml", backend="onnxruntime") as pipeline:
+    with pipeline_from_toml(tmp_path / "pipeline.toml", keywords={"backend": "onnxruntime"}) as pipeline:
         assert [step.name for step in pipeline.steps] == ["decode", "classify", "label"], page

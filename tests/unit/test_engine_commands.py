@@ -31,7 +31,6 @@ use = "labels"
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
 
 
 def output_of(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
@@ -127,7 +126,8 @@ def test_a_step_of_ones_own_and_frames_that_fail(tmp_path: Path, capsys: pytest.
         "    return len(data)\n"
     )
     (tmp_path / "pipeline.toml").write_text('[[step]]\nname = "odd"\npython = "odd_step:odd"\n')
-    found = json_of(capsys, "pipeline", "run", "pipeline.toml", "--source", "synthetic:workpiece", "--frames", "10")
+    words = ("pipeline", "run", "pipeline.toml", "--source", "synthetic:workpiece", "--frames", "10", "--json")
+    found = json.loads(output_of(capsys, *words, code=1))
     assert (found["frames"], found["failed"]) == (10, 5)
     assert found["errors"] == {"ValueError: odd one": 5}
 

@@ -47,8 +47,8 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest(tmp_path: Path) -
         ("a: [1\n", "line"),
         ("? [a]\n: 1\n", "line 1: a key is no name"),
         (b"a: \xff\xfe\n", "no YAML"),
-        ("a: " + "[" * 5000 + "]" * 5000, "no YAML"),
-        ("a" * (1024 * 1024 + 1), "no options file"),
+        ("a: " + "[" * 5000 + "]" * 5000, "nested over"),
+        ("a" * (64 * 1024 + 1), "no options file"),
     ],
 )
 def test_what_is_no_plain_mapping_is_refused_in_one_line(tmp_path: Path, text: str | bytes, named: str) -> None:

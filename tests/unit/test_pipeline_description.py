@@ -31,7 +31,7 @@ max_batch_size = 4
 batch_timeout = "5ms"
 warmup = "none"
 backend = "onnxruntime"
-device = "cpu"
+session = { device = "cpu" }
 
 [[step]]
 name = "label"
@@ -109,7 +109,7 @@ def test_one_picture_gives_the_same_answer_here_as_by_hand(tmp_path: Path) -> No
         name = "label"
         use = "labels"
         """
-    pipeline = pipeline_from_toml(write(tmp_path, text), backend="onnxruntime")
+    pipeline = pipeline_from_toml(write(tmp_path, text), keywords={"backend": "onnxruntime"})
     with pipeline:
         outcomes = [outcome.unwrap() for outcome in pipeline.run([photo(32, 32), photo(40, 50), photo(64, 48)])]
     assert [set(outcome) for outcome in outcomes] == [{"label", "score", "classes"}] * 3
@@ -124,7 +124,7 @@ def test_a_model_that_nothing_decodes_for_takes_arrays(tmp_path: Path) -> None:
         name = "mask"
         model = "{tmp_path / "mask.onnx"}"
         """
-    with pipeline_from_toml(write(tmp_path, text), backend="onnxruntime") as pipeline:
+    with pipeline_from_toml(write(tmp_path, text), keywords={"backend": "onnxruntime"}) as pipeline:
         (outcome,) = pipeline.run([np.full((3, 32, 32), -1, np.float32)])
     assert not outcome.unwrap().any()
 
@@ -239,15 +239,17 @@ def test_one_decoder_serves_two_models_only_where_they_take_one_size(tmp_path: P
         after = ["{{after}}]
         """
     same = text.replace("{other}", str(tmp_path / "small.onnx"))
-    with pipeline_from_toml(write(tmp_path, same.replace("{after}", 'two"')), backend="onnxruntime") as pipeline:
+    with pipeline_from_toml(
+        write(tmp_path, same.replace("{after}", 'two"')), keywords={"backend": "onnxruntime"}
+    ) as pipeline:
         (outcome,) = pipeline.run([photo()])
     assert set(outcome.unwrap()) == {"one", "label"}
     both = same.replace("{after}", 'one", "two"')
     with pytest.raises(PipelineError, match="step label reads one and two: write a step with labels for each"):
-        pipeline_from_toml(write(tmp_path, both), backend="onnxruntime")
+        pipeline_from_toml(write(tmp_path, both), keywords={"backend": "onnxruntime"})
     other = text.replace("{other}", "workpiece").replace("{after}", 'two"')
     with pytest.raises(PipelineError, match="step decode decodes for one and two, which take pictures of different"):
-        pipeline_from_toml(write(tmp_path, other), backend="onnxruntime")
+        pipeline_from_toml(write(tmp_path, other), keywords={"backend": "onnxruntime"})
 
 
 def test_what_is_built_can_be_configured(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from engine.pipeline.journey import SubmittedJourney, Token
-from engine.pipeline.meter import Meter
+from engine.pipeline.meter import Meter, durations
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.statistics import Durations
 from engine.pipeline.step import Step
@@ -36,14 +36,14 @@ def test_a_meter_counts_calls_and_the_items_in_them() -> None:
     meter.count(tokens(1.0, 1.5), 2.0, 3.0, is_good=True)
     meter.count(tokens(3.0), 3.0, 3.5, is_good=True)
     meter.count(tokens(3.0), 4.0, 4.5, is_good=False)
-    assert (meter.execution.count, meter.execution.sum_s) == (3, 2.0)
-    assert (meter.waiting.count, meter.waiting.sum_s) == (4, 2.5)
+    assert (meter.execution.count, meter.execution.total) == (3, 2.0)
+    assert (meter.waiting.count, meter.waiting.total) == (4, 2.5)
     assert {size: (found.executions, found.mean_s) for size, found in meter.batch_times().items()} == {
         1: (1, 0.5),
         2: (1, 1.0),
     }
     assert meter.utilisation(5.0) == pytest.approx(2.0 / 10.0)
-    figures = meter.execution.figures()
+    figures = durations(meter.execution)
     assert [figures.min_s, figures.max_s, figures.mean_s] == pytest.approx([0.5, 1.0, 2 / 3])
 
 
@@ -51,11 +51,11 @@ def test_percentiles_are_right_to_one_percent() -> None:
     meter = Meter(0.0, 1)
     for milliseconds in range(1, 1001):
         meter.count(tokens(0.0), 0.0, milliseconds / 1000, is_good=True)
-    figures = meter.execution.figures()
+    figures = durations(meter.execution)
     assert figures.p50_s == pytest.approx(0.5, rel=0.015)
     assert figures.p95_s == pytest.approx(0.95, rel=0.015)
     assert figures.p99_s == pytest.approx(0.99, rel=0.015)
-    assert Meter(0.0, 1).execution.figures() == Durations()
+    assert durations(Meter(0.0, 1).execution) == Durations()
 
 
 def test_the_threads_that_a_step_had_count_for_as_long_as_it_had_them() -> None:

@@ -153,7 +153,10 @@ def test_the_batch_has_the_size_that_the_symbol_was_given(tmp_path: Path, open_m
 
 @pytest.mark.parametrize(
     ("keywords", "named"),
-    [({}, "axis 2 of image .*'height'"), ({"onnx_define_symbol": {"height": [32, 64], "width": 32}}, "height")],
+    [
+        ({}, "leaves the size of height, width open"),
+        ({"onnx_define_symbol": {"height": [32, 64], "width": 32}}, "height"),
+    ],
 )
 def test_a_symbol_without_one_size_is_named(tmp_path: Path, keywords: dict[str, object], named: str) -> None:
     path = TinyClassifier(height="height", width="width").save(tmp_path / "open.onnx")

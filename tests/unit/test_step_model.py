@@ -1,6 +1,7 @@
 """The step that runs a model: its batches, its items, its first runs, its end."""
 
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
@@ -277,7 +278,10 @@ def test_a_refused_batch_size_leaves_no_back_end_open(tmp_path: Path) -> None:
     step = ModelStep()
     with pytest.raises(PipelineError, match="max_batch_size=0"):
         step.use_model(TinyClassifier(batch=1).save(tmp_path / "m.onnx"), 4, backend="onnxruntime")
-    assert threading.active_count() <= before + 1  # the watchdog may need a moment
+    deadline_s = time.monotonic() + DEADLINE_S
+    while threading.active_count() > before:  # the watchdog needs a moment
+        assert time.monotonic() < deadline_s
+        Event().wait(0.001)
 
 
 def test_the_pipeline_closes_the_back_end_and_the_next_one_opens_it_again(tmp_path: Path) -> None:
@@ -322,10 +326,12 @@ def test_a_step_has_as_many_threads_as_the_device_has_places(tmp_path: Path) -> 
         def slots(self) -> int:
             return 3
 
-    step = ModelStep()
-    step.use_model(save_scripted_model(tmp_path / "m"), 2, backend=Wide())
+    step, wide = ModelStep(), Wide()
+    step.use_model(save_scripted_model(tmp_path / "m"), 2, backend=wide)
     assert (step.parallel_steps, step.parallel_limit) == (3, 3)
-    step.close()
+    with Pipeline([step]):
+        # Each of the places once, then two by the clock; for a batch of 1 and one of 2.
+        assert [taken.count for taken in wide.taken] == [1] * 5 + [2] * 5
     told = ModelStep(parallel_steps=1)
     told.use_model(save_scripted_model(tmp_path / "m"), 2, backend=Wide())
     assert (told.parallel_steps, told.parallel_limit) == (1, 3)

@@ -1,6 +1,7 @@
 """The vendor's Python modules, and one way to call them: a status and an exception are both failures."""
 
 import importlib
+import importlib.machinery
 import platform
 import sys
 from collections.abc import Callable
@@ -179,7 +180,7 @@ def _broken(name: str, exc: Exception) -> BackendError:
     causes = (
         "the installed protobuf may be of another version than the SDK's"
         if name == MESSAGES
-        else "it may be built for another Python version, or LD_LIBRARY_PATH may lack the SDK's dev/lib/x86_64"
+        else "it may be built for another Python version, or LD_LIBRARY_PATH may lack the SDK's dev/lib"
     )
     return BackendError(
         f"the vendor's Python module {name} does not load in Python {platform.python_version()}: {first_line(exc)} "
