@@ -140,8 +140,6 @@ class Label:
         """Fill `top` and `scores`."""
         if batch.inference is None or not batch.inference.outputs:
             return batch  # nothing reached the device, or it computes nothing and takes its time alone
-        scores = self._spec.probabilities(batch.inference.outputs[self._spec.output_name])
-        # A stable sort, so that equal scores keep the order of the classes.
-        batch.top = np.argsort(-scores, axis=1, kind="stable")[:, : self._top]
-        batch.scores = scores[np.arange(len(scores))[:, None], batch.top]
+        output = batch.inference.outputs[self._spec.output_name]
+        batch.top, batch.scores = self._spec.best(output, self._top)
         return batch

@@ -93,3 +93,8 @@ class ImageError(EngineError):
     def __init__(self, reason: ImageReason, message: str) -> None:
         super().__init__(message)
         self.reason: ImageReason = reason
+
+
+def first_line(exc: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return next((line.strip() for line in str(exc).splitlines() if line.strip()), type(exc).__name__)

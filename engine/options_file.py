@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from engine.errors import OptionsError
+from engine.errors import OptionsError, first_line
 from engine.options import nearest
 
 #: Sixty-one keywords take a few KiB. YAML in Python takes seconds for what is much larger, or nested deeply.
@@ -75,8 +75,7 @@ def read_options(path: str | PathLike[str]) -> OptionsFile:
         where = f", line {mark.line + 1}" if mark is not None else ""
         raise OptionsError(f"{file}{where}: {exc.problem or 'no YAML'}: write plain values alone") from exc
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        first = next(iter(str(exc).splitlines()), type(exc).__name__)
-        raise OptionsError(f"{file} is no YAML: {first}") from exc
+        raise OptionsError(f"{file} is no YAML: {first_line(exc)}") from exc
     return OptionsFile(file, values, lines)
 
 

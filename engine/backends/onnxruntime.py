@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 
 from engine.backends.base import BackendOptions, HostOptions
-from engine.backends.threaded import Network, Outputs, ThreadedBackend, first_line
-from engine.errors import DeviceNotFoundError, ModelError
+from engine.backends.threaded import Network, Outputs, ThreadedBackend
+from engine.errors import DeviceNotFoundError, ModelError, first_line
 from engine.models.files import ModelFile
 from engine.models.graph import program_of, with_symbols
 from engine.models.onnx_file import read_onnx

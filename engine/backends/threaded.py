@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
-from engine.errors import DeviceLostError, InferenceError, ModelNotFoundError
+from engine.errors import DeviceLostError, InferenceError, ModelNotFoundError, first_line
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors
 from engine.telemetry import count_loss, count_rows
@@ -448,8 +448,3 @@ class _Life:
     def __init__(self) -> None:
         self.is_closing = Event()
         self.is_let_go = Event()
-
-
-def first_line(exc: BaseException) -> str:
-    """Return the first line of what an error says, or its name where it says nothing."""
-    return next((line.strip() for line in str(exc).splitlines() if line.strip()), type(exc).__name__)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from engine.errors import ModelError, ModelNotFoundError
+from engine.errors import ModelError, ModelNotFoundError, first_line
 from engine.models.onnx_file import check_onnx_file, external_tensors, read_onnx
 
 _FORMAT = "@format"
@@ -96,8 +96,7 @@ def load_npz(path: Path, max_bytes: int = _MAX_BYTES) -> Any:
     except FileNotFoundError as exc:
         raise ModelNotFoundError(f"no model file {path}") from exc
     except Exception as exc:  # zipfile, zlib, numpy and protobuf raise anything on what somebody made up
-        first = next(iter(str(exc).splitlines()), type(exc).__name__)
-        raise ModelError(f"{path} is no .npz model: {first}") from exc
+        raise ModelError(f"{path} is no .npz model: {first_line(exc)}") from exc
 
 
 def _read(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, NDArray[np.generic]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ModelError
+from engine.errors import ModelError, first_line
 
 
 def read_onnx(path: Path, *, with_external_data: bool = False) -> Any:
@@ -24,11 +24,19 @@ def read_onnx(path: Path, *, with_external_data: bool = False) -> Any:
     try:
         model = onnx.load(path, load_external_data=with_external_data)
     except Exception as exc:  # onnx and protobuf raise anything on what is no ONNX file
-        first = next(iter(str(exc).splitlines()), type(exc).__name__)
-        raise ModelError(f"{path} is no complete ONNX file: {first}") from exc
+        raise ModelError(f"{path} is no complete ONNX file: {first_line(exc)}") from exc
     if not model.graph.output or not model.opset_import:  # an empty file is a model without anything
         raise ModelError(f"{path} is no complete ONNX file: it has no graph")
     return model
+
+
+def nodes_of(graph: Any) -> Iterator[Any]:
+    """Give every node of a graph and of the graphs within its nodes."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for branch in [attribute.g, *attribute.graphs]:
+                yield from nodes_of(branch)
 
 
 def external_tensors(message: Any) -> Iterator[Any]:

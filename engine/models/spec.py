@@ -114,6 +114,17 @@ class ClassifierSpec:
     activation: Activation
     assumptions: tuple[str, ...] = ()
 
+    def best(self, output: NDArray[np.generic], top: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Find the best classes of each row of the output.
+
+        Returns:
+            Their indices, best first, int[count, top], and their probabilities, float32[count, top].
+        """
+        scores = self.probabilities(output)
+        # A stable sort, so that equal scores keep the order of the classes.
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        return best, scores[np.arange(len(scores))[:, None], best]
+
     def probabilities(self, output: NDArray[np.generic]) -> NDArray[np.float32]:
         """Turn the output, [count, classes, 1...], into probabilities, float32[count, classes].
 

@@ -58,8 +58,9 @@ class NameClasses:
     def __call__(self, answer: NDArray[np.generic] | Mapping[str, NDArray[np.generic]]) -> dict[str, Any]:
         """Return the best class of a row of the output (`label`, `score`), and `classes` with some more, best first."""
         output = answer[self._spec.output_name] if isinstance(answer, Mapping) else answer
-        scores = self._spec.probabilities(output[None])[0]
-        # A stable sort, so that equal scores keep the order of the classes.
-        best = np.argsort(-scores, kind="stable")[: self._top]
-        classes = [{"label": self._spec.labels[index], "score": float(scores[index])} for index in best]
+        best, scores = self._spec.best(output[None], self._top)
+        classes = [
+            {"label": self._spec.labels[index], "score": score}
+            for index, score in zip(best[0].tolist(), scores[0].tolist(), strict=True)
+        ]
         return {**classes[0], "classes": classes}

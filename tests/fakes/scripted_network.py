@@ -55,9 +55,12 @@ class ScriptedNetwork(Network):
 
     detail = "a scripted device"
 
-    def __init__(self, device: Device, slots: int) -> None:
+    def __init__(self, device: Device, slots: int, *, with_anchors: bool = False) -> None:
         spec = TensorSpec("x", (None, 2), np.dtype(np.float32))
-        self.program = Program((spec,), (TensorSpec("y", (None, 2), np.dtype(np.float32)),), ladder=(1, 4))
+        outputs = [TensorSpec("y", (None, 2), np.dtype(np.float32))]
+        if with_anchors:
+            outputs.append(TensorSpec("anchors", (4,), np.dtype(np.float32)))
+        self.program = Program((spec,), tuple(outputs), ladder=(1, 4))
         self.slots = slots
         self._device = device
 
@@ -65,7 +68,8 @@ class ScriptedNetwork(Network):
         del rows
         self._device.count(began=1)
         self._device.on_infer(float(np.asarray(inputs["x"], np.float32)[0, 0]))
-        return {"y": np.asarray(inputs["x"], np.float32) * 2}
+        answers = {"y": np.asarray(inputs["x"], np.float32) * 2, "anchors": np.zeros(4, np.float32)}
+        return {spec.name: answers[spec.name] for spec in self.program.outputs}
 
     def unload(self) -> None:
         self._device.count(unloads=1)
@@ -77,9 +81,10 @@ class DeviceBackend(ThreadedBackend):
     name = "scripted-device"
     probe_after_s: ClassVar[float] = 0.01
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, *, with_anchors: bool = False) -> None:
         super().__init__()
         self._device = device
+        self._with_anchors = with_anchors
 
     def check_model(self, model: ModelFile) -> None:
         """Take anything."""
@@ -90,7 +95,7 @@ class DeviceBackend(ThreadedBackend):
         self._device.count(loads=1)
         self._device.on_load(number)
         activations, set_size = self.concurrency(options)
-        return ScriptedNetwork(self._device, activations * set_size)
+        return ScriptedNetwork(self._device, activations * set_size, with_anchors=self._with_anchors)
 
 
 #: What it is opened with.

@@ -1,7 +1,6 @@
 """Items through steps: whose thread, whose error, whose time."""
 
 import time
-from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from threading import Barrier, Event, Thread, current_thread
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.step import Step
+from tests.fakes.waiting import wait_until
 
 DEADLINE_S = 20.0
 
@@ -25,13 +25,6 @@ def fail_on(bad: int) -> Step:
         return item
 
     return Step("fail", function, parallel_steps=1)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        Event().wait(0.001)
 
 
 class Device:

@@ -1,7 +1,6 @@
 """Batches within a step: how they fill, when they go, what goes wrong in them."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Barrier, Event
 from typing import Any
@@ -12,16 +11,10 @@ from engine.errors import PipelineError
 from engine.pipeline.outcome import Failed
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.step import Step
+from tests.fakes.waiting import wait_until
 
 DEADLINE_S = 20.0
 NEVER_S = 1000.0
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        Event().wait(0.001)
 
 
 class Batches:

@@ -1,8 +1,6 @@
 """Steps that are configured anew while their pipeline runs."""
 
 import threading
-import time
-from collections.abc import Callable
 from threading import Barrier, Event, Lock, current_thread
 
 import pytest
@@ -10,15 +8,9 @@ import pytest
 from engine.errors import PipelineError
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.step import Step
+from tests.fakes.waiting import wait_until
 
 DEADLINE_S = 20.0
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        Event().wait(0.001)
 
 
 def threads_of(name: str) -> int:

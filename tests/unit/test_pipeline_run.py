@@ -1,8 +1,7 @@
 """Many items in order: how far it reads ahead, how it ends, what it leaves behind."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import count, islice
 from threading import Event, Thread
@@ -14,15 +13,9 @@ from engine.errors import PipelineError
 from engine.pipeline.outcome import Outcome
 from engine.pipeline.pipeline import UNBOUNDED, Pipeline
 from engine.pipeline.step import Step
+from tests.fakes.waiting import wait_until
 
 DEADLINE_S = 20.0
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        Event().wait(0.001)
 
 
 def values(outcomes: Iterator[Outcome]) -> list[Any]:

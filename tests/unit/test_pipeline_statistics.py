@@ -1,7 +1,6 @@
 """What a running pipeline measures of itself."""
 
 import time
-from collections.abc import Callable
 from threading import Event
 
 import pytest
@@ -11,6 +10,7 @@ from engine.pipeline.meter import Meter, durations
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.statistics import Durations
 from engine.pipeline.step import Step
+from tests.fakes.waiting import wait_until
 
 DEADLINE_S = 20.0
 
@@ -22,13 +22,6 @@ def tokens(*arrived_s: float) -> list[Token]:
         token.arrived_s = arrival_s
         found.append(token)
     return found
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        Event().wait(0.001)
 
 
 def test_a_meter_counts_calls_and_the_items_in_them() -> None:

@@ -375,3 +375,84 @@ def test_a_device_that_hangs_is_given_up_and_the_session_goes_on(model: Path, mo
         wait_until(lambda: session.health().is_ready, "the device to be back")
         assert session.run({"image": pictures(1)})["answer"].shape == (1, 4)
     let_go.set()
+
+
+# What people meet.
+
+
+@pytest.mark.parametrize("body", ["s.run_benchmark(inf_time=60)", "while True: s.run({'image': x})"])
+def test_an_interrupted_script_that_closes_nothing_ends_quietly(model: Path, body: str) -> None:
+    script = (
+        "import numpy as np, os, signal, threading\n"
+        "from streamer import Session\n"
+        f"s = Session({str(model)!r}, backend='onnxruntime', num_activations=2)\n"
+        "x = np.zeros((1, 3, 32, 32), np.float32)\n"
+        "s.run({'image': x})\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        f"try:\n    {body}\n"
+        "except KeyboardInterrupt: print('bye')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "bye\n", "")
+
+
+def test_loading_is_no_latency_of_a_run(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.backends.onnxruntime import OnnxRuntimeBackend
+
+    load, loading = OnnxRuntimeBackend.load, Event()
+
+    def slow(self: OnnxRuntimeBackend, *arguments: Any) -> Any:
+        loading.wait(0.3)
+        return load(self, *arguments)
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "load", slow)
+    with session_on(model, enable_metrics=True) as session:
+        session.run({"image": pictures(1)})
+        assert session.get_metrics()["max_latency"] < 0.3
+
+
+def test_inputs_that_share_a_symbol_have_to_agree(tmp_path: Path) -> None:
+    with (
+        session_on(save_two_inputs(tmp_path / "model.onnx")) as session,
+        pytest.raises(InferenceError, match="inputs image and other disagree about batch: they have 1 and 2 of it"),
+    ):
+        session.run({"image": pictures(1), "other": pictures(2)})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "named"),
+    [
+        ({"image": [[1.0]]}, "input image is a list, not a numpy array"),
+        (pictures(1), "mapping of name"),
+        ([], "mapping"),
+    ],
+)
+def test_what_is_no_mapping_of_arrays_is_told_so(model: Path, inputs: Any, named: str) -> None:
+    with session_on(model) as session, pytest.raises(InferenceError, match=named):
+        session.run(inputs)
+
+
+def test_the_vendors_sample_gives_the_number_as_text(model: Path) -> None:
+    with session_on(model) as session:
+        assert session.run_benchmark(num_inferences="20").inf_completed == 20
+        with pytest.raises(OptionsError, match="'many'"):
+            session.run_benchmark(num_inferences="many")
+
+
+def test_another_card_is_no_matter_of_an_option_where_the_device_was_named(model: Path) -> None:
+    with session_on(model, device="cpu") as session, pytest.raises(OptionsError, match="beside device='cpu'"):
+        session.update_backend_options(dev_id=3)
+
+
+def test_a_keyword_of_another_back_end_is_told_whose_it_is(model: Path) -> None:
+    with pytest.raises(OptionsError, match="has no option compute: it is one of back end simulator"):
+        session_on(model, compute="none")
+
+
+def test_a_session_says_what_it_is(model: Path) -> None:
+    with session_on(model) as session:
+        session.setup()
+        assert repr(session).startswith(f"Session('{model}', backend='onnxruntime'): onnxruntime ")

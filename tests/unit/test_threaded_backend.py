@@ -1,5 +1,6 @@
 """A device that hangs or breaks is given up and probed; what it had is handed back."""
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Event, Thread
 
@@ -20,8 +21,10 @@ def rows(*firsts: float) -> dict[str, NDArray[np.float32]]:
     return {"x": np.array([[first, 0] for first in firsts], np.float32)}
 
 
-def opened(device: Device, slots: int = 2, timeout_s: float = DEADLINE_S) -> DeviceBackend:
-    backend = DeviceBackend(device)
+def opened(
+    device: Device, slots: int = 2, timeout_s: float = DEADLINE_S, *, with_anchors: bool = False
+) -> DeviceBackend:
+    backend = DeviceBackend(device, with_anchors=with_anchors)
     options = BackendOptions(keywords=SessionOptions(num_activations=slots), data_path_timeout_s=timeout_s)
     backend.open(NO_MODEL, options)
     return backend
@@ -170,6 +173,66 @@ def test_a_benchmark_keeps_every_slot_busy_and_counts() -> None:
     device.on_infer = lambda _: (_ for _ in ()).throw(ValueError("no more"))
     with pytest.raises(InferenceError, match="no more"):
         backend.benchmark(rows(1.0), 50, None)
+    backend.close()
+
+
+def test_a_benchmark_on_a_device_that_hangs_ends_and_the_device_is_probed() -> None:
+    device, let_go = Device(), Event()
+    backend = opened(device, slots=2, timeout_s=0.05)
+    device.on_infer = lambda _: hang(let_go)
+    with pytest.raises(DeviceLostError, match="no answer"):
+        backend.benchmark(rows(1.0), 50, None)
+    device.wait_for(lambda seen: seen.loads >= 2)
+    let_go.set()
+    backend.close()
+
+
+def test_a_long_loop_is_no_silence() -> None:
+    device, slow = Device(), Event()
+    device.on_infer = lambda _: (slow.wait(0.01), None)[1]
+    backend = opened(device, slots=1, timeout_s=0.2)
+    completed, took_s = backend.benchmark(rows(1.0), 50, None)
+    assert (completed, device.loads) == (50, 1)
+    assert took_s > 0.2
+    backend.close()
+
+
+def test_a_network_is_let_go_once_whatever_happens_as_it_closes() -> None:
+    for _ in range(50):
+        device = Device()
+
+        def break_down(_: float) -> None:
+            raise DeviceLostError("gone")
+
+        device.on_infer = break_down
+        backend = opened(device, slots=1)
+        future = backend.submit(rows(1.0), 1)
+        backend.close()
+        assert future.done()
+        device.wait_for(lambda seen: seen.unloads >= seen.loads)
+        assert device.unloads == device.loads
+
+
+def test_a_profiler_is_around_the_computation_and_sees_its_end() -> None:
+    device = Device()
+    backend = opened(device)
+    seen: list[object] = []
+
+    def around(compute: Callable[[], Inference]) -> Inference:
+        seen.append(device.began)
+        inference = compute()
+        seen.append(device.began)
+        return inference
+
+    assert backend.submit(rows(1.0), 1, around).result(DEADLINE_S).outputs["y"].shape == (1, 2)
+    assert seen == [0, 1]
+    backend.close()
+
+
+def test_an_output_without_rows_is_not_cut() -> None:
+    backend = opened(Device(), with_anchors=True)
+    outputs = backend.submit(rows(1.0, 2.0, 0.0, 0.0), 2).result(DEADLINE_S).outputs
+    assert (outputs["y"].shape, outputs["anchors"].shape) == ((2, 2), (4,))
     backend.close()
 
 

@@ -309,7 +309,7 @@ def test_the_environment_is_left_alone_and_no_cache_is_needed(tmp_path: Path) ->
         "from engine.models.files import locate_model\n"
         "backend = TinygradBackend(); assert 'tinygrad' not in sys.modules\n"
         "backend.open(locate_model(sys.argv[1]), BackendOptions())\n"
-        "backend.call({'image': np.ones((2, 3, 32, 32), np.float32)}, 2)\n"
+        "backend.submit({'image': np.ones((2, 3, 32, 32), np.float32)}, 2).result(60)\n"
         "assert 'DEV' not in os.environ, os.environ['DEV']\n"
         "from tinygrad import Device\n"
         "assert Device._opened_devices <= {'CPU', 'PYTHON', 'NPY'}, Device._opened_devices\n"

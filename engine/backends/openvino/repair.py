@@ -1,10 +1,9 @@
 """What OpenVINO reads wrongly in an ONNX file, written in the way that it reads rightly."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.models.onnx_file import read_onnx
+from engine.models.onnx_file import nodes_of, read_onnx
 
 #: From opset 13 to 17 their axes are an attribute. OpenVINO 2026.4 looks for an input, as of opset 18, and where it
 #: finds none it reduces all axes, the batch's too.
@@ -20,7 +19,7 @@ def repaired(model: Any, path: Path) -> bytes | None:
         path: The file.
     """
     opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 0)
-    if opset not in _OPSETS or not any(_axes(node) for node in _nodes(model.graph)):
+    if opset not in _OPSETS or not any(_axes(node) for node in nodes_of(model.graph)):
         return None
     model = read_onnx(path, with_external_data=True)
     _repair(model.graph)
@@ -53,11 +52,3 @@ def _axes(node: Any) -> Any:
     if node.op_type not in _MISREAD or node.domain not in {"", "ai.onnx"} or len(node.input) > 1:
         return None
     return next((attribute for attribute in node.attribute if attribute.name == "axes"), None)
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for branch in [attribute.g, *attribute.graphs]:
-                yield from _nodes(branch)

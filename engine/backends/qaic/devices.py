@@ -15,8 +15,7 @@ from typing import Any
 
 from engine.backends.qaic.sdk import Sdk, find_sdk, within
 from engine.backends.qaic.vendor import load_vendor, why_no_runtime
-from engine.backends.threaded import first_line
-from engine.errors import BackendError, DeviceNotFoundError
+from engine.errors import BackendError, DeviceNotFoundError, first_line
 
 #: qaic-util asks every card; a wedged one makes it hang.
 QUERY_LIMIT_S = 10.0

@@ -12,8 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from engine.backends.qaic.sdk import Sdk
-from engine.backends.threaded import first_line
-from engine.errors import BackendError
+from engine.errors import BackendError, first_line
 
 RUNTIME = "qaicrt"
 MESSAGES = "QAicApi_pb2"

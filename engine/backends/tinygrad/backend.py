@@ -8,11 +8,11 @@ from typing import Any
 
 from engine.backends.base import BackendOptions
 from engine.backends.software import extra, require
-from engine.backends.threaded import Network, ThreadedBackend, first_line
+from engine.backends.threaded import Network, ThreadedBackend
 from engine.backends.tinygrad.network import TinygradNetwork
 from engine.backends.tinygrad.settings import settings
 from engine.backends.tinygrad.worker import WORKER
-from engine.errors import BackendError, DeviceNotFoundError, ModelError
+from engine.errors import BackendError, DeviceNotFoundError, ModelError, first_line
 from engine.models.files import ModelFile
 from engine.models.graph import program_of, with_symbols
 from engine.models.npz import load_npz

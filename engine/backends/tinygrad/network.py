@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.backends.threaded import Network, Outputs, first_line
+from engine.backends.threaded import Network, Outputs
 from engine.backends.tinygrad.runner import copied, depends_on_data, nodes, prepared, weights_of
 from engine.backends.tinygrad.settings import settings
 from engine.backends.tinygrad.worker import WORKER
+from engine.errors import first_line
 from engine.models.program import Program, Tensors
 
 #: For so many shapes of inputs the compiled kernels are kept in the order of their calls; others are put together

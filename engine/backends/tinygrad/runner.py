@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from engine.models.onnx_file import nodes_of
+
 
 def prepared(model: Any, domains: frozenset[str]) -> bytes:
     """Return a model's file as `OnnxRunner` takes it: without functions, and without domains that no node is of.
@@ -20,7 +22,7 @@ def prepared(model: Any, domains: frozenset[str]) -> bytes:
 
     if model.functions:
         model = inliner.inline_local_functions(model)
-    strange = [f"{node.domain}.{node.op_type}" for node in _proto_nodes(model.graph) if node.domain not in domains]
+    strange = [f"{node.domain}.{node.op_type}" for node in nodes_of(model.graph) if node.domain not in domains]
     if strange:
         raise NotImplementedError(f"it has no operator {', '.join(sorted(set(strange)))}")
     copied_model = type(model)()
@@ -29,14 +31,6 @@ def prepared(model: Any, domains: frozenset[str]) -> bytes:
     copied_model.opset_import.extend(entry for entry in model.opset_import if entry.domain in domains)
     content: bytes = copied_model.SerializeToString()
     return content
-
-
-def _proto_nodes(graph: Any) -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for branch in [attribute.g, *attribute.graphs]:
-                yield from _proto_nodes(branch)
 
 
 def copied(runner: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
