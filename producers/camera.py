@@ -15,6 +15,7 @@ from messaging.timestamps import format_us, now_us
 from producers.encoding import JpegEncoder
 from producers.errors import PictureError, SourceFailedError, SourceNotFoundError, SourceSettingError
 from producers.pacing import Backoff, Pacer
+from producers.pictures import paced
 from producers.publisher import CameraLedger, FramePublisher
 from producers.sources.base import Picture, Source
 
@@ -134,22 +135,11 @@ class Camera:
         """Open the source and read it to its end; False where there is nothing more to read."""
         before = self._ledger.captured
         with self._source:
-            pacer, is_live = self._pacer(), self._source.is_live
-            while not (until.is_set() or self._is_complete()):
-                if pacer is not None and not is_live:
-                    until.wait(pacer.wait_s(time.monotonic()))
-                    if until.is_set():
-                        break
-                picture = self._source.read()
-                if picture is None:
-                    return self._ended(before)
-                now_s = time.monotonic()
-                if pacer is not None:
-                    if is_live and pacer.wait_s(now_s) > 0:
-                        continue  # a live source is faster than asked for
-                    pacer.took(now_s)
+            for picture in paced(self._source, self._pacer(), until):
                 self._publish(picture, now_us())
-        return False
+                if self._is_complete():
+                    return False
+            return False if until.is_set() else self._ended(before)
 
     def _pacer(self) -> Pacer | None:
         """Return the pace: as asked for, else the source's own, else 25/s; a live source keeps its own."""

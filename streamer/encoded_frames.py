@@ -1,13 +1,13 @@
 """The pictures of a source as encoded frames, for whoever wants them without Kafka."""
 
 import logging
-import time
 from collections.abc import Iterator
 from threading import Event
 
 from producers.encoding import JpegEncoder
 from producers.errors import PictureError
 from producers.pacing import Pacer
+from producers.pictures import paced
 from producers.sources.base import Source
 
 log = logging.getLogger(__name__)
@@ -30,20 +30,10 @@ def encoded_frames(
         ProducerError: The source cannot be read.
     """
     given = 0
-    pacer = Pacer(fps) if fps is not None else None
-    while not until.is_set():
+    while not until.is_set() and given != frames:
         before = given
         with source:
-            while not until.is_set():
-                if given == frames:
-                    return
-                if pacer is not None:
-                    until.wait(pacer.wait_s(time.monotonic()))
-                picture = source.read()
-                if picture is None:
-                    break
-                if pacer is not None:
-                    pacer.took(time.monotonic())
+            for picture in paced(source, Pacer(fps) if fps is not None else None, until):
                 try:
                     data = encoder.encode(picture).data
                 except PictureError as exc:
@@ -51,5 +41,7 @@ def encoded_frames(
                     continue
                 given += 1
                 yield data
+                if given == frames:
+                    return
         if not does_loop or given == before:
             return
