@@ -184,7 +184,10 @@ class EngineSettings(Group):
         None, description="a YAML file of Session keywords, such as aic_num_cores; flags win"
     )
     data_path_timeout: Duration | None = Field(
-        None, ge=_duration("1ms"), description="a device that is silent for so long is given up (default: 60s)"
+        None,
+        ge=_duration("1ms"),
+        le=_duration("168h"),
+        description="a device that is silent for so long is given up (default: 60s)",
     )
     row: str | None = Field(
         None, min_length=1, description="the card that the simulator is, such as resnet50/best-throughput"

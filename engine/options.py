@@ -85,6 +85,8 @@ def _numbers_as_text(value: object) -> object:
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 File = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
 Count = Annotated[int, Field(ge=1)]
+#: A thread stands behind each.
+Places = Annotated[int, Field(ge=1, le=1024)]
 Schema = Literal["asymmetric", "symmetric", "symmetric_with_uint8", "symmetric_with_power2_scale"]
 
 
@@ -112,8 +114,8 @@ class SessionOptions(BaseModel):
     )
 
     dev_id: int = Field(0, ge=0, description="device on which to run")
-    num_activations: Count | None = Field(None, description="instances of the network to activate")
-    set_size: Count | None = Field(None, description="inferences kept in flight for each activation")
+    num_activations: Places | None = Field(None, description="instances of the network to activate")
+    set_size: Places | None = Field(None, description="inferences kept in flight for each activation")
     mos: Annotated[
         Annotated[str, Field(pattern=r"^\d+(,\d+)*$")] | None, BeforeValidator(_numbers_as_text), Flag("mos")
     ] = Field(None, description="effort level to reduce on-chip memory; one number, or one for each cluster")
@@ -340,14 +342,11 @@ UPDATABLE = {
 }
 
 
-def session_options(
-    keywords: Mapping[str, Any], *, also: Iterable[str] = (), origin: str = "Session"
-) -> SessionOptions:
+def session_options(keywords: Mapping[str, Any], origin: str = "Session") -> SessionOptions:
     """Make options of keywords.
 
     Args:
         keywords: Names and values.
-        also: Names that are known besides the 61, for the hint.
         origin: Who gave them, for the message.
 
     Raises:
@@ -356,10 +355,12 @@ def session_options(
     known = {*SessionOptions.model_fields, "allocator_dealloc_delay"}
     for name in keywords:
         if name not in known:
-            raise OptionsError(f"{origin} has no option {name}{nearest(name, [*known, *also])}")
+            raise OptionsError(f"{origin} has no option {name}{nearest(name, known)}")
     return parse(SessionOptions, keywords, origin)
 
 
+#: Of a wrong value.
+_MAX_SHOWN_CHARS = 60
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
@@ -372,10 +373,12 @@ def parse(kind: type[Parsed], values: Mapping[str, Any], origin: str) -> Parsed:
     try:
         return kind.model_validate(dict(values))
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = exc.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"] if isinstance(part, str | int))
         message = first["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
+        if first["type"] != "value_error":
+            message = f"{message}, not {str(first['input'])[:_MAX_SHOWN_CHARS]!r}"
         raise OptionsError(f"{origin}: {where}: {message}" if where else f"{origin}: {message}") from exc
 
 

@@ -45,24 +45,16 @@ def read_options(path: str | PathLike[str]) -> OptionsFile:
         OptionsError: The file cannot be read, is no such mapping, has a repeated key, a tag, or an alias. The message
             has the line.
     """
-    file = Path(fspath(path)).expanduser()
     try:
+        file = Path(fspath(path)).expanduser()
         with file.open("rb") as opened:
             content = opened.read(_MAX_BYTES + 1)
-    except OSError as exc:
-        raise OptionsError(f"cannot read the options in {file}: {exc.strerror}") from exc
+    except (OSError, RuntimeError, TypeError, ValueError) as exc:  # no home, no path, a byte that no path has
+        raise OptionsError(f"cannot read the options in {path!s}: {getattr(exc, 'strerror', None) or exc}") from exc
     if len(content) > _MAX_BYTES:
         raise OptionsError(f"{file} has over {_MAX_BYTES} bytes: that is no options file")
     try:
-        # An alias of an alias of an alias grows without end in whoever walks the values.
-        depth = 0
-        for event in yaml.parse(content, Loader=yaml.SafeLoader):
-            line = event.start_mark.line + 1 if event.start_mark is not None else "?"
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH:
-                raise OptionsError(f"{file}, line {line}: nested over {_MAX_DEPTH} levels deep: no option is")
-            if isinstance(event, yaml.AliasEvent):
-                raise OptionsError(f"{file}, line {line}: aliases are not read: write the value itself")
+        _check_events(file, content)
         root = yaml.compose(content, Loader=yaml.SafeLoader)
         if root is None:
             return OptionsFile(file)
@@ -74,9 +66,26 @@ def read_options(path: str | PathLike[str]) -> OptionsFile:
         mark = exc.problem_mark or exc.context_mark
         where = f", line {mark.line + 1}" if mark is not None else ""
         raise OptionsError(f"{file}{where}: {exc.problem or 'no YAML'}: write plain values alone") from exc
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+    except OptionsError:
+        raise
+    except Exception as exc:  # YAML in Python raises anything on what is none
         raise OptionsError(f"{file} is no YAML: {first_line(exc)}") from exc
     return OptionsFile(file, values, lines)
+
+
+def _check_events(file: Path, content: bytes) -> None:
+    depth = 0
+    for event in yaml.parse(content, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark is not None else "?"
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise OptionsError(f"{file}, line {line}: nested over {_MAX_DEPTH} levels deep: no option is")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise OptionsError(f"{file}, line {line}: the tag {tag} is not read: write plain values alone")
+        # An alias of an alias of an alias grows without end in whoever walks the values.
+        if isinstance(event, yaml.AliasEvent):
+            raise OptionsError(f"{file}, line {line}: aliases are not read: write the value itself")
 
 
 def _lines(file: Path, root: yaml.MappingNode) -> dict[str, int]:

@@ -11,16 +11,18 @@ Names, keywords, return values and printed forms are those of quic/cloud-ai-sdk-
 
 import logging
 import time
+import weakref
 from collections.abc import Mapping
+from math import prod
 from os import PathLike
-from threading import RLock
+from threading import RLock, Thread
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
-from engine.errors import InferenceError, ModelNotFoundError, OptionsError
+from engine.errors import InferenceError, ModelError, ModelNotFoundError, OptionsError
 from engine.models.files import ModelFile, locate_model
 from engine.models.program import Program, Tensors, TensorSpec
 from engine.options import UPDATABLE, nearest, session_options
@@ -30,6 +32,7 @@ from engine.session_metrics import LatencyMetrics, ProfiledFunction, Profiles, m
 log = logging.getLogger(__name__)
 
 _DEFAULT_INFERENCES = 40
+_MAX_RANDOM_BYTES = 4 * 1024**3
 Shape = tuple[tuple[int, ...], np.dtype[np.generic]]
 
 
@@ -104,6 +107,8 @@ class Session:
         self._program: Program | None = None
         self._is_loaded = False
         self._shapes: tuple[ShapeDict, ShapeDict] | None = None
+        # Scripts drop their session without a word. Closing waits for the device, so not on whatever thread collects.
+        weakref.finalize(self, _let_go, self._backend).atexit = False
         self._metrics = LatencyMetrics()
         self._profiles = Profiles()
 
@@ -189,7 +194,7 @@ class Session:
         Raises:
             OptionsError: An axis other than the batch's is open and no `onnx_define_symbol` closes it.
         """
-        return self._resolved_shapes()[0]
+        return ShapeDict(self._resolved_shapes()[0])
 
     @property
     def model_output_shape_dict(self) -> ShapeDict:
@@ -197,7 +202,7 @@ class Session:
 
         What the file leaves open is found by one run on random data.
         """
-        return self._resolved_shapes()[1]
+        return ShapeDict(self._resolved_shapes()[1])
 
     # Running.
 
@@ -247,7 +252,8 @@ class Session:
         if num_inferences is not None and inf_time is not None:
             raise OptionsError("run_benchmark: num_inferences and inf_time exclude each other: give one")
         for name, value in (("num_inferences", num_inferences), ("inf_time", inf_time)):
-            if value is not None and not (isinstance(value, int | float) and value > 0):
+            kind = int if name == "num_inferences" else int | float
+            if value is not None and not (isinstance(value, kind) and 0 < value < float("inf")):
                 raise OptionsError(f"run_benchmark: {name} is {value!r}: give a number above 0")
         runs = None if inf_time is not None else int(num_inferences or _DEFAULT_INFERENCES)
         self.setup()
@@ -314,8 +320,16 @@ class Session:
         return self._program
 
     def _infer(self, inputs: Tensors, around: Around | None = None) -> Inference:
-        fitted, count = self._fitted(inputs)
-        return self._backend.submit(fitted, count, around).result()
+        while True:
+            fitted, count = self._fitted(inputs)
+            try:
+                future = self._backend.submit(fitted, count, around)
+            except InferenceError:
+                with self._life:
+                    if self._is_loaded:
+                        raise
+                continue  # another thread has reset the session meanwhile: load it again
+            return future.result()
 
     def _fitted(self, inputs: Tensors) -> tuple[Tensors, int | None]:
         """Return the inputs, padded where the program's batch is larger, and how many rows hold data."""
@@ -364,6 +378,10 @@ class Session:
         return _random(self.model_input_shape_dict)
 
 
+def _let_go(backend: Backend) -> None:
+    Thread(target=backend.close, name="session-let-go", daemon=True).start()
+
+
 def _resolved(spec: TensorSpec, batch: int) -> tuple[int, ...]:
     shape = []
     for axis, size in enumerate(spec.shape):
@@ -380,6 +398,10 @@ def _random(shapes: Mapping[str, Shape]) -> dict[str, NDArray[np.generic]]:
     random = np.random.default_rng(0)
     data: dict[str, NDArray[np.generic]] = {}
     for name, (shape, dtype) in shapes.items():
+        if prod(shape) * dtype.itemsize > _MAX_RANDOM_BYTES:
+            raise ModelError(
+                f"input {name} takes {dtype}{list(shape)}, which is more than memory: give an input of your own"
+            )
         if np.issubdtype(dtype, np.floating):
             data[name] = random.random(shape).astype(dtype)
         else:

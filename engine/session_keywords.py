@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.backends.base import Backend, BackendOptions
+from pydantic import Field
+
+from engine.backends.base import Backend, BackendOptions, OwnOptions
 from engine.backends.registry import backend_class, backend_names, default_backend
 from engine.errors import OptionsError
 from engine.options import SessionOptions, nearest, parse, session_options
@@ -15,8 +17,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What a session takes besides the vendor's 61 and a back end's own.
-SESSION_KEYWORDS = ("backend", "device", "options_path", "compile", "data_path_timeout")
+
+class General(OwnOptions):
+    """What a session takes besides `backend`, `options_path`, the vendor's 61 and a back end's own."""
+
+    device: str | None = Field(
+        None, min_length=1, description="the back end's own name for it: `cpu`, `cuda:0`, a card"
+    )
+    compile: bool = Field(default=True, description="whether the model is compiled as the session is made")
+    data_path_timeout: float = Field(
+        60.0, gt=0, le=7 * 24 * 3600, description="seconds; a device that is silent for so long is given up and probed"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +66,35 @@ def read_keywords(
         given = {**file.values, **given}
     # Which names there are is the back end's to say, so its own name comes first.
     backend, reason = _backend(given.get("backend"))
-    known = {*SessionOptions.model_fields, "allocator_dealloc_delay", *SESSION_KEYWORDS, *backend.Own.model_fields}
+    known = {*SessionOptions.model_fields, "allocator_dealloc_delay", "backend", *General.model_fields}
+    known |= backend.Own.model_fields.keys()
     if file is not None:
-        file.check_names(known - {"options_path"})
+        file.check_names(known)
     if is_beside_decoding:
         given = {**backend.beside_decoding, **given}
     for name in given:
         if name not in known:
-            hint = _owner_of(name, backend) or nearest(name, known)
+            hint = _owner_of(name, backend) or nearest(name, {*known, "options_path"})
             raise OptionsError(f"back end {backend.name} has no option {name}{hint}")
+    if file is not None:
+        _check_values(file)
     own = {name: given[name] for name in backend.Own.model_fields if name in given}
-    rest = {name: value for name, value in given.items() if name not in own and name not in SESSION_KEYWORDS}
-    vendors = session_options(rest)
+    general = {name: given[name] for name in General.model_fields if name in given}
+    vendors = session_options({name: given[name] for name in given.keys() - own.keys() - general.keys() - {"backend"}})
     _treat(backend, vendors)
-    device = given.get("device")
-    if device is not None and not (isinstance(device, str) and device):
-        raise OptionsError(f"Session: device is {device!r}: give the back end's own name for it, such as 'cpu'")
+    said = parse(General, general, "Session")
+    device = said.device
     if device is not None and not is_strict and not backend.has_device_name(device):
         device = None
-    timeout_s = given.get("data_path_timeout", 60.0)
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 < timeout_s < float("inf"):
-        raise OptionsError(f"Session: data_path_timeout is {timeout_s!r}: give seconds above 0")
-    is_compiled = given.get("compile", True)
-    if not isinstance(is_compiled, bool):
-        raise OptionsError(f"Session: compile is {is_compiled!r}: give True or False")
     parsed = parse(backend.Own, own, f"back end {backend.name}")
-    options = BackendOptions(device, vendors, float(timeout_s), parsed, open_batch)
-    return SessionKeywords(backend, options, is_compiled, reason)
+    options = BackendOptions(device, vendors, said.data_path_timeout, parsed, open_batch)
+    return SessionKeywords(backend, options, said.compile, reason)
+
+
+def _check_values(file: "OptionsFile") -> None:
+    """Refuse a wrong value of the vendor's keywords one by one, for the line."""
+    for name in file.values.keys() & SessionOptions.model_fields.keys():
+        session_options({name: file.values[name]}, f"{file.path}, line {file.lines[name]}")
 
 
 def _read_file(path: Any) -> "OptionsFile":

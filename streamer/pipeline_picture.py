@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 from engine.pipeline.statistics import StepStatistics
+from streamer.terminal import harmless
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _WIDTH = 40
@@ -36,13 +37,13 @@ def svg(steps: Iterable[StepStatistics], bottleneck: str | None) -> str:
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
     ]
     for number, step in enumerate(steps):
-        top = 8 + number * _ROW_PX
+        top, name = 8 + number * _ROW_PX, escape(harmless(step.name))
         colour = "#c2410c" if step.name == bottleneck else "#2563eb"
         mean_px, p95_px = (
             min(time_s / longest_s, 1.0) * _BAR_PX for time_s in (step.execution.mean_s, step.execution.p95_s)
         )
         parts += [
-            f'<text x="{_LABEL_PX - 8}" y="{top + 18}" text-anchor="end" fill="#111827">{escape(step.name)}</text>',
+            f'<text x="{_LABEL_PX - 8}" y="{top + 18}" text-anchor="end" fill="#111827">{name}</text>',
             f'<rect x="{_LABEL_PX}" y="{top + 4}" width="{p95_px:.1f}" height="20" fill="{colour}" opacity="0.3"/>',
             f'<rect x="{_LABEL_PX}" y="{top + 4}" width="{mean_px:.1f}" height="20" fill="{colour}"/>',
             f'<text x="{_LABEL_PX + _BAR_PX + 8}" y="{top + 18}" fill="#111827">{escape(_figures(step))}</text>',

@@ -11,6 +11,7 @@ from annotated_types import Ge, Le, MaxLen
 
 from engine.backends.registry import backend_class, backend_names
 from engine.options import Form, ModelInput, SessionOptions, flag_of
+from engine.session_keywords import General
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "session-options.md"
 
@@ -40,10 +41,7 @@ _REST = """
 | keyword | value | what it does |
 |---|---|---|
 | `backend` | a name above; `aic` is `qaic` | what computes; default: `qaic` with SDK and card, else `onnxruntime` |
-| `device` | the back end's own name | `cpu`, `cuda:0`, a card's number |
 | `options_path` | file | YAML with any of these keywords; those of the call win |
-| `compile` | true, false | whether the model is compiled as the session is made (default: true) |
-| `data_path_timeout` | seconds | a device that is silent for so long is given up and probed (default: 60) |
 """
 
 
@@ -69,6 +67,9 @@ def page() -> str:
     if refusals:
         lines += ["", *refusals]
     lines.append(_REST.rstrip("\n"))
+    for keyword, info in General.model_fields.items():
+        default = "" if info.default is None else f" (default: {info.default})"
+        lines.append(f"| `{keyword}` | {_value(info.annotation, info.metadata)} | {info.description}{default} |")
     for name, backend in backends.items():
         for keyword, info in backend.Own.model_fields.items():
             value = _value(info.annotation, info.metadata)

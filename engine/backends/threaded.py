@@ -1,6 +1,7 @@
 """What back ends share whose device is called from threads: the queue, the threads, the watchdog and the probe."""
 
 import logging
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count as counter
 from queue import Empty, SimpleQueue
-from threading import Condition, Event, Lock, Thread, main_thread
+from threading import Condition, Event, Lock, Thread, current_thread, main_thread
 from typing import ClassVar
 from weakref import WeakSet
 
@@ -80,6 +81,8 @@ _crews: "WeakSet[_Crew]" = WeakSet()
 _reaping = Lock()
 _reaper: Thread | None = None
 _LAST_BATCH_S = 5.0
+#: The threads of all back ends.
+_ours: "WeakSet[Thread]" = WeakSet()
 
 
 def _reap_at_the_end() -> None:
@@ -129,7 +132,9 @@ class _Crew:
         _crews.add(self)
         _reap_at_the_end()
         for number in range(network.slots):
-            Thread(target=self._serve, args=(number,), name=f"{backend}-{number}", daemon=True).start()
+            thread = Thread(target=self._serve, args=(number,), name=f"{backend}-{number}", daemon=True)
+            _ours.add(thread)
+            thread.start()
 
     def put(self, request: _Request) -> None:
         """Queue a request."""
@@ -182,7 +187,7 @@ class _Crew:
         for _ in range(self.network.slots):
             self._queue.put(None)
         for request in requests:
-            request.future.set_exception(error)
+            complete(request.future, error)
         with self._changed:
             self._is_handed_back = True
             self._changed.notify_all()
@@ -201,7 +206,7 @@ class _Crew:
             values = network.infer(inputs, rows)
         except InferenceError:
             raise
-        except Exception as exc:
+        except BaseException as exc:  # a library may even raise SystemExit
             of_rows = "" if rows is None else f" of {rows}"
             raise InferenceError(f"back end {self._backend} failed a batch{of_rows}: {first_line(exc)}") from exc
         padded_rows = 0
@@ -250,16 +255,22 @@ class _Crew:
             self._running[number] = (time.monotonic(), request)
 
     def _end(self, request: _Request, result: Inference | BaseException) -> None:
-        try:
-            if isinstance(result, BaseException):
-                request.future.set_exception(result)
-            else:
-                request.future.set_result(result)
-        finally:
-            with self._changed:
-                self._ending -= 1
-                if self._is_handed_back:
-                    self._changed.notify_all()
+        complete(request.future, result)
+        with self._changed:
+            self._ending -= 1
+            if self._is_handed_back:
+                self._changed.notify_all()
+
+
+def complete(future: Future[Inference], result: Inference | BaseException) -> None:
+    """End a future. What a callback of somebody else's raises is his, and ends no thread of ours."""
+    try:
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+    except BaseException:
+        log.exception("a callback of a batch's future failed")
 
 
 class ThreadedBackend(Backend):
@@ -277,6 +288,7 @@ class ThreadedBackend(Backend):
         self._crew: _Crew | None = None
         self._lost: DeviceLostError | None = None
         self._life: _Life | None = None
+        self._process = os.getpid()
 
     @abstractmethod
     def load(self, model: ModelFile, options: BackendOptions) -> Network:
@@ -299,9 +311,12 @@ class ThreadedBackend(Backend):
             raise ModelNotFoundError(f"back end {self.name} needs a model: give the path of an .onnx file")
         self.check_model(model)
         crew, life = _Crew(self.load(model, options), self.name), _Life()
+        self._process = os.getpid()
         with self._lock:
             self._crew, self._life, self._lost = crew, life, None
-        Thread(target=self._guard, args=(crew, life, model, options), name=f"{self.name}-watchdog", daemon=True).start()
+        guard = Thread(target=self._guard, args=(crew, life, model, options), name=f"{self.name}-watchdog", daemon=True)
+        _ours.add(guard)
+        guard.start()
         return crew.network.program
 
     @property
@@ -362,6 +377,8 @@ class ThreadedBackend(Backend):
 
         Where the device is lost, whoever probes it lets it go; that is waited for as long as between two probes.
         """
+        if current_thread() in _ours:
+            raise InferenceError(f"back end {self.name} cannot be closed by a callback of a batch's future")
         with self._lock:
             life, self._life = self._life, None
             crew, self._crew = self._crew, None
@@ -391,6 +408,10 @@ class ThreadedBackend(Backend):
         return crew, lost
 
     def _ready_crew(self) -> _Crew:
+        if self._process != os.getpid():
+            raise InferenceError(
+                f"back end {self.name} was opened before the process was forked: open another one here"
+            )
         crew, lost = self._state()
         if crew is None:
             raise DeviceLostError(str(lost)) if lost is not None else InferenceError("the back end is closed")
@@ -424,7 +445,7 @@ class ThreadedBackend(Backend):
             life.is_let_go.clear()
             try:
                 network = self.load(model, options)
-            except Exception as exc:  # noqa: BLE001 - it is tried again
+            except BaseException as exc:  # noqa: BLE001 - it is tried again
                 log.warning("back end %s: the device is still lost: %s", self.name, first_line(exc))
                 continue
             with self._lock:

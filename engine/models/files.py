@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import stat
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ def locate_model(name: str | os.PathLike[str]) -> ModelFile:
             if (path / "saved_model.pb").is_file():
                 return ModelFile(path, "tensorflow")
             path /= QPC_FILE_NAME
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ModelError(f"{path} is no plain file: {_HINT}")
         with path.open("rb"):
             pass
     except (FileNotFoundError, NotADirectoryError) as exc:

@@ -83,24 +83,37 @@ def check_onnx_file(path: Path) -> None:
     if not _may_have_external_data(path):
         return
     folder = path.resolve().parent
-    for tensor in external_tensors(read_onnx(path)):
+    model = read_onnx(path)
+    for tensor in external_tensors(model):
         _check_external_data(path, folder, tensor)
+    for node in nodes_of(model.graph):
+        # A program for QNN may be kept in another file, which its own parser reads.
+        if node.op_type == "EPContext" and any(attr.name == "embed_mode" and attr.i == 0 for attr in node.attribute):
+            raise ModelError(f"{path} keeps a compiled program in another file: give one that has it embedded")
 
 
 def _may_have_external_data(path: Path) -> bool:
-    """Tell whether the bytes hold the word without which no tensor names a file."""
+    """Tell whether the bytes hold a word without which nothing names a file."""
     if path.stat().st_size == 0:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b"location") >= 0
+        return any(content.find(word) >= 0 for word in (b"location", b"EPContext"))
 
 
 def _check_external_data(model: Path, folder: Path, tensor: Any) -> None:
     location = external_location(tensor)
     where = f"{model}: the weights {tensor.name!r} are kept in {location!r}"
-    file = folder / location
-    if not location or Path(location).is_absolute() or ".." in Path(location).parts:
+    keys = [entry.key for entry in tensor.external_data]
+    if len(set(keys)) < len(keys):
+        # Of two places we would check the first, and a runtime may read the last.
+        raise ModelError(f"{where}, and {max(keys, key=keys.count)} is said twice: save the model anew")
+    parts = Path(location).parts
+    if not location or Path(location).is_absolute() or ".." in parts:
         raise ModelError(f"{where}, which is not below the model's own folder")
+    # ONNX Runtime and OpenVINO take a location of this form for an address in memory.
+    if "\0" in location or "*" in location or "_ORT_MEM_ADDR_" in location:
+        raise ModelError(f"{where}, which is no file's name")
+    file = folder / location
     if file.resolve() != file:
         raise ModelError(f"{where}, which is reached by a link: put the file itself beside the model")
     try:
@@ -111,3 +124,9 @@ def _check_external_data(model: Path, folder: Path, tensor: Any) -> None:
         raise ModelError(f"{where}, which is no plain file")
     if status.st_nlink > 1:
         raise ModelError(f"{where}, which has another name too (a hard link): copy it")
+    place = {entry.key: entry.value for entry in tensor.external_data}
+    numbers = [place.get("offset", "0"), place.get("length", "0")]
+    if not all(number.isascii() and number.isdecimal() for number in numbers):
+        raise ModelError(f"{where}, at {' and '.join(numbers)}, which are no numbers")
+    if sum(map(int, numbers)) > status.st_size:
+        raise ModelError(f"{where}, which has {status.st_size} bytes and should reach to {sum(map(int, numbers))}")

@@ -169,7 +169,7 @@ class _Builder:
                 function = getattr(function, name)
         except AttributeError as exc:
             raise PipelineError(f"step {step.name}: python = {step.function!r} is not there: {exc}") from exc
-        except Exception as exc:  # the module is the user's, and may raise anything
+        except (Exception, SystemExit) as exc:  # the module is the user's, and may raise anything
             raise PipelineError(
                 f"step {step.name}: python = {step.function!r} cannot be imported: {type(exc).__name__}: {exc}"
             ) from exc

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.errors import PipelineError
+from engine.errors import PipelineError, first_line
 from engine.pipeline.building import build
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.tables import parse_pipeline
@@ -41,7 +41,7 @@ def pipeline_from_toml(
             values = tomllib.load(file)
     except OSError as exc:
         raise PipelineError(f"the pipeline {path} cannot be read: {exc.strerror or exc}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise PipelineError(f"{path} is no TOML: {exc}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise PipelineError(f"{path} is no TOML: {first_line(exc)}") from exc
     description = parse_pipeline(values, str(path))
     return build(description, folder=Path(path).parent, import_from=import_from, keywords=keywords)

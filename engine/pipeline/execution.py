@@ -2,7 +2,8 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from threading import Lock
@@ -76,9 +77,11 @@ class Execution:
         """
         going = [token for token in tokens if token.journey.error is None]
         if len(going) < len(tokens):
+            # Another branch may set an error at any moment: who goes was decided above, once.
+            goes = set(map(id, going))
             for token in tokens:
-                if token.journey.error is not None:
-                    token.journey.fail(token.journey.error)
+                if id(token) not in goes:
+                    token.journey.fail(token.journey.error or CancelledError())
             if not going:
                 return len(tokens)
         step = self._step
@@ -177,7 +180,7 @@ class Execution:
         given = "something without a length"
         if hasattr(result, "__len__"):
             values = list(result)
-            if len(values) == count and not isinstance(result, (dict, str, bytes, set)):
+            if len(values) == count and not isinstance(result, (Mapping, AbstractSet, str, bytes)):
                 return values
             given = f"{len(values)} values"
         raise PipelineError(

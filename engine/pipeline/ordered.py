@@ -11,6 +11,9 @@ from typing import Any
 from engine.pipeline.journey import Ended, Journey
 from engine.pipeline.outcome import Outcome
 
+#: For so long a run waits for its next outcome before it asks whether a batch holds that up.
+_PATIENCE_S = 0.005
+
 
 class Entrance(ABC):
     """Where a run's items enter a pipeline."""
@@ -89,7 +92,7 @@ class OrderedRun:
                 if source.has_more and len(window) < self._entrance.bound() and not (window and window[0].is_done):
                     self._feed(source, window)
                 else:
-                    yield self._next(window)
+                    yield self._next(window, may_feed=source.has_more)
             if source.failure is not None:
                 raise source.failure
         finally:
@@ -98,7 +101,7 @@ class OrderedRun:
             for journey in window:
                 journey.cancel(CancelledError())
             for journey in window:
-                self._wait(journey)
+                self._wait(journey, None)
             self._entrance.run_changed(0, -1)
 
     def give_up(self) -> None:
@@ -122,21 +125,31 @@ class OrderedRun:
             return
         self._entrance.run_changed(-1, 1)
 
-    def _next(self, window: "deque[_RunJourney]") -> Outcome:
+    def _next(self, window: "deque[_RunJourney]", *, may_feed: bool) -> Outcome:
         journey = window[0]
-        self._wait(journey)
+        if not self._wait(journey, _PATIENCE_S if may_feed else None) and may_feed:
+            # It may wait in a batch for items that cannot come before it is through.
+            self._entrance.run_changed(-1, 1)
+            try:
+                self._wait(journey, None)
+            finally:
+                self._entrance.run_changed(1, -1)
         if not journey.is_done:
             raise RuntimeError("the pipeline was closed before the items were through")
         window.popleft()
         return Outcome(journey.value, journey.error)
 
-    def _wait(self, journey: _RunJourney) -> None:
+    def _wait(self, journey: _RunJourney, timeout_s: float | None) -> bool:
+        """Wait until a journey is done, or nobody waits any more; False where it took longer than `timeout_s`."""
         if journey.is_done:
-            return
+            return True
         with self._changed:
             # In this order: whoever ends it either sees that it is awaited, or has ended it before the look below.
             self._awaited = journey
-            # At the interpreter's end its threads are gone, and a generator that is left over is closed.
-            while not (journey.is_done or self._is_given_up or sys.is_finalizing()):
-                self._changed.wait()
-            self._awaited = None
+            try:
+                # At the interpreter's end its threads are gone, and a generator that is left over is closed.
+                return self._changed.wait_for(
+                    lambda: journey.is_done or self._is_given_up or sys.is_finalizing(), timeout_s
+                )
+            finally:
+                self._awaited = None

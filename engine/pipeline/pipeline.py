@@ -206,7 +206,12 @@ class Pipeline(Entrance):
                 raise RuntimeError("the pipeline is not started, or closed")
             self._taken += 1
             self._on_their_way += 1
-        self._router.enter(journey, item)
+        try:
+            self._router.enter(journey, item)
+        except BaseException as exc:
+            # An interrupt between two steps: the item is not lost, it has failed.
+            journey.cancel(exc)
+            raise
         return True
 
     def run_changed(self, feeding: int, finishing: int) -> None:
@@ -223,11 +228,13 @@ class Pipeline(Entrance):
             self._taken -= 1
             if self._waiting:
                 self._place_is_free.notify()
-        journey.hand_over()
-        with self._lock:
-            self._on_their_way -= 1
-            if self._is_closing and not self._on_their_way:
-                self._all_have_ended.notify_all()
+        try:
+            journey.hand_over()
+        finally:  # whatever a callback raises
+            with self._lock:
+                self._on_their_way -= 1
+                if self._is_closing and not self._on_their_way:
+                    self._all_have_ended.notify_all()
 
     def _shut(self, *, is_done: bool) -> None:
         for runner in self._router.runners:

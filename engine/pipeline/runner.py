@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from threading import Condition, Lock, Thread
+from threading import TIMEOUT_MAX, Condition, Lock, Thread
 
 from engine.batching import MicroBatcher
 from engine.pipeline.execution import Execution, Surroundings
@@ -156,7 +156,7 @@ class StepRunner:
                 break
             due_at_s = batcher.due_at_s()
             self._sleepers += 1
-            self._changed.wait(None if due_at_s is None else max(due_at_s - now_s, 0.0))
+            self._changed.wait(None if due_at_s is None else min(max(due_at_s - now_s, 0.0), TIMEOUT_MAX))
             self._sleepers -= 1
         self._threads.pop(number, None)
         self._changed.notify()  # what has woken this thread is another's now

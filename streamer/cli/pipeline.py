@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from engine.pipeline.overview import PipelineStatistics
 
 _DEFAULT_TARGET_FPS = 25.0
+#: Different errors, and how much of each, that are told.
+_MAX_MESSAGES, _MAX_MESSAGE_CHARS = 20, 500
 #: Frames that come at less than this share of what the steps can do are what holds the pipeline up.
 _SLOW_SOURCE = 0.8
 
@@ -38,6 +40,8 @@ def _run(call: Call) -> int:
         settings.source, timeout_s=settings.source_timeout.total_seconds(), short_side_px=settings.short_side
     )
     source.check()
+    if arguments.advise is not None and arguments.advise < 0:
+        raise ConfigError(f"--advise {arguments.advise}: give frames per second, above 0")
     stop = stop_on_signals()
     frames = encoded_frames(
         source,
@@ -62,7 +66,9 @@ def _run(call: Call) -> int:
                 began_s = time.monotonic() if began_s is None else began_s
                 done += 1
                 if outcome.error is not None:
-                    message = f"{type(outcome.error).__name__}: {outcome.error}"
+                    message = f"{type(outcome.error).__name__}: {outcome.error}"[:_MAX_MESSAGE_CHARS]
+                    if message not in failures and len(failures) >= _MAX_MESSAGES:
+                        message = "and others"
                     failures[message] = failures.get(message, 0) + 1
         took_s = time.monotonic() - began_s if began_s is not None else 0.0
         statistics = pipeline.statistics()

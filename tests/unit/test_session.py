@@ -270,8 +270,10 @@ def test_a_benchmark_counts_batches(model: Path) -> None:
         ({"row": "resnet50"}, "back end onnxruntime has no option row"),
         ({"data_path_timeout": 0}, "data_path_timeout"),
         ({"data_path_timeout": "60"}, "data_path_timeout"),
-        ({"device": 3}, "device is 3"),
-        ({"compile": "no"}, "compile is 'no'"),
+        ({"data_path_timeout": 1e10}, "data_path_timeout"),
+        ({"num_activations": 10**30}, "num_activations"),
+        ({"device": 3}, "device: .* not '3'"),
+        ({"compile": "no"}, "compile: .* not 'no'"),
         ({"inference_threads": 0}, "inference_threads"),
         ({"onnx_define_symbol": {"batch": [1, 2], "x": [1, 2]}}, "x, which is no symbol of"),
         ({"onnx_define_symbol": {"bach": 2}}, "did you mean batch"),
@@ -287,6 +289,9 @@ def test_the_files_keywords_give_way_to_those_of_the_call(model: Path, tmp_path:
     yaml.write_text("num_activations: 3\nset_size: 2\nbackend: onnxruntime\ninference_threads: 1\n")
     with Session(model, options_path=yaml, num_activations=1) as session:
         assert session.backend_options() == {"dev_id": 0, "num_activations": 1, "set_size": 2}
+    yaml.write_text("# two\nset_size: two\n")
+    with pytest.raises(OptionsError, match=r"options\.yaml, line 2: set_size: .* integer, not 'two'"):
+        session_on(model, options_path=yaml)
     yaml.write_text("set_size: 2\nrow: x\n")
     with pytest.raises(OptionsError, match=r"options\.yaml, line 2: there is no option row"):
         session_on(model, options_path=yaml)

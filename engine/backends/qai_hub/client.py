@@ -19,6 +19,7 @@ Connect = Callable[[str | None], Any]
 
 #: Loggers of the client whose lines hold addresses with signatures in them, and what they may still say.
 _TALKATIVE = {
+    "urllib3.connectionpool": logging.INFO,
     "public_rest_api": logging.WARNING,
     "api_utils": logging.WARNING,
     "s3_transfer": logging.WARNING,

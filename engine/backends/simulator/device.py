@@ -6,12 +6,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 
 from engine.backends.base import Around, BackendOptions, Inference
 from engine.backends.onnxruntime import OnnxRuntimeBackend
 from engine.backends.simulator.card import Card, Turn
-from engine.backends.threaded import Network
+from engine.backends.threaded import Network, complete
 from engine.errors import InferenceError
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors
@@ -81,6 +81,8 @@ class SimulatedDevice:
 
     def close(self) -> None:
         """Finish what was submitted, and end the thread."""
+        if current_thread() is self._thread:
+            raise InferenceError("back end simulator cannot be closed by a callback of a batch's future")
         with self._lock:
             self._is_closed = True
         self._batches.put(None)
@@ -105,8 +107,8 @@ class SimulatedDevice:
         if count:
             count_rows(Host.name, count, padded_rows)
         turn = batch.turn
-        batch.future.set_result(
-            Inference({}, turn.taken_at_s, turn.finished_at_s, simulated=True, padded_rows=padded_rows)
+        complete(
+            batch.future, Inference({}, turn.taken_at_s, turn.finished_at_s, simulated=True, padded_rows=padded_rows)
         )
 
 
@@ -114,13 +116,14 @@ def _answer(batch: _Batch, answer: Future[Inference]) -> None:
     """End a batch with what was computed for it."""
     error = answer.exception()
     if error is not None:
-        batch.future.set_exception(error)
+        complete(batch.future, error)
         return
     computed, turn = answer.result(), batch.turn
     started_s, finished_s = turn.taken_at_s, turn.finished_at_s
     if computed.finished_at_s > finished_s:
         # This machine is slower than the card: the times are its own.
         started_s, finished_s = max(started_s, computed.started_at_s), computed.finished_at_s
-    batch.future.set_result(
-        Inference(computed.outputs, started_s, finished_s, simulated=True, padded_rows=computed.padded_rows)
+    complete(
+        batch.future,
+        Inference(computed.outputs, started_s, finished_s, simulated=True, padded_rows=computed.padded_rows),
     )
