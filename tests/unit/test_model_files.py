@@ -84,6 +84,57 @@ def save_with_external_data(folder: Path, location: str, *, in_subgraph: bool = 
     return save(folder / "model.onnx", [node], [image], [answer], [condition])
 
 
+@pytest.mark.parametrize("location", ["*/_ORT_MEM_ADDR_/*", "_ORT_MEM_ADDR_", "a\0b"])
+def test_an_address_in_memory_is_no_place_for_weights(tmp_path: Path, location: str) -> None:
+    if "\0" not in location:
+        (tmp_path / location).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / location).write_bytes(bytes(48))
+    with pytest.raises(ModelError, match="no file's name"):
+        check_onnx_file(save_with_external_data(tmp_path, location))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("location", "other.bin", "location is said twice"),
+        ("offset", "16", "offset is said twice"),
+        ("length", None, "should reach to 1048576"),
+        ("offset", "0x10", "no numbers"),
+    ],
+)
+def test_a_place_that_is_said_in_two_ways_or_beyond_the_end_is_refused(
+    tmp_path: Path, key: str, value: str | None, named: str
+) -> None:
+    (tmp_path / "weights.bin").write_bytes(bytes(48))
+    (tmp_path / "other.bin").write_bytes(bytes(48))
+    path = save_with_external_data(tmp_path, "weights.bin")
+    model = onnx.load(path, load_external_data=False)
+    (tensor,) = model.graph.initializer
+    if value is not None and "x" not in value:
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    else:
+        (entry,) = (entry for entry in tensor.external_data if entry.key == key)
+        entry.value = value or "1048576"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=named):
+        check_onnx_file(path)
+
+
+def test_a_compiled_program_in_another_file_is_refused(tmp_path: Path) -> None:
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3])
+    answer = helper.make_tensor_value_info("answer", TensorProto.FLOAT, [1, 3])
+    node = helper.make_node("EPContext", ["image"], ["answer"], embed_mode=0, ep_cache_context="context.bin")
+    with pytest.raises(ModelError, match="compiled program in another file"):
+        check_onnx_file(save(tmp_path / "model.onnx", [node], [image], [answer]))
+
+
+def test_what_is_no_plain_file_is_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match="no plain file"):
+        locate_model(tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize("in_subgraph", [False, True])
 def test_weights_beside_the_model_are_fine(tmp_path: Path, in_subgraph: bool) -> None:
     (tmp_path / "weights.bin").write_bytes(np.ones((3, 4), np.float32).tobytes())

@@ -219,3 +219,30 @@ def test_a_batch_may_be_left_to_somebody_else() -> None:
         assert [outcome.result(DEADLINE_S) for outcome in outcomes[2:]] == [2, 3]
         assert isinstance(outcomes[0].exception(DEADLINE_S), PipelineError)
         assert pipeline.statistics()["device"].is_deferred
+
+
+class Odd(list[int]):
+    """A list that is none."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__([1, 2])
+        self.kind = kind
+
+    def __len__(self) -> int:
+        if self.kind == "length":
+            raise ValueError("no length")
+        return 2
+
+    def __iter__(self) -> Iterator[int]:
+        if self.kind == "values":
+            raise ValueError("no values")
+        return iter([1])
+
+
+@pytest.mark.parametrize("kind", ["length", "values", "fewer"])
+def test_a_list_that_is_none_loses_no_item(kind: str) -> None:
+    with Pipeline([Step("odd", lambda _: Odd(kind), 2, batch_timeout_s=NEVER_S)]) as pipeline:
+        assert [type(outcome.error) for outcome in pipeline.run(range(2))] in (
+            [ValueError] * 2,
+            [PipelineError] * 2,
+        )

@@ -1,5 +1,6 @@
 """Many items in order: how far it reads ahead, how it ends, what it leaves behind."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -277,3 +278,75 @@ def test_an_error_of_a_cancelled_run_is_never_seen_by_another() -> None:
         errors = [outcome.error for outcome in second]
         assert CancelledError not in map(type, errors)
         assert len(errors) == 99
+
+
+def test_an_item_that_is_overtaken_does_not_hold_the_rest_up() -> None:
+    later = Event()
+
+    def slow_first(item: int) -> int:
+        if item == 0:
+            assert later.wait(DEADLINE_S)
+        if item == 8:
+            later.set()
+        return item
+
+    steps = [Step("a", slow_first, parallel_steps=2), Step("b", list, 5, batch_timeout_s=3600.0)]
+    with Pipeline(steps, max_in_flight=20) as pipeline:
+        assert values(pipeline.run(range(100))) == list(range(100))
+
+
+def test_a_run_that_is_closed_early_leaves_nothing_counted() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            pipeline = Pipeline(
+                [Step("a", lambda item: item), Step("b", list, 40, batch_timeout_s=0.001)], max_in_flight=200
+            )
+            run = pipeline.run(range(1000))
+            for _, _ in zip(range(150), run, strict=False):
+                pass
+            run.close()
+            assert pipeline._on_their_way == 0
+            assert pipeline.close(DEADLINE_S)
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_whoever_closes_while_a_pipeline_starts_has_it_closed() -> None:
+    opening, let_go = Event(), Event()
+
+    class Slow(Step):
+        def open(self) -> None:
+            opening.set()
+            assert let_go.wait(DEADLINE_S)
+
+    pipeline = Pipeline([Slow("slow", lambda item: item)])
+    failures: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            pipeline.start()
+        except RuntimeError as exc:
+            failures.append(exc)
+
+    starting = Thread(target=start)
+    starting.start()
+    assert opening.wait(DEADLINE_S)
+    pipeline.close(0.01)
+    let_go.set()
+    starting.join(DEADLINE_S)
+    assert "closed while it was being started" in str(failures[0])
+    assert not any(thread.name.startswith("slow_") for thread in threading.enumerate())
+
+
+def test_an_interrupt_of_a_callback_ends_nothing_but_itself() -> None:
+    with Pipeline([Step("a", lambda item: item)]) as pipeline:
+        future = pipeline.submit(1)
+        future.result(DEADLINE_S)
+
+        def leave(_: object) -> None:
+            raise KeyError("mine")
+
+        pipeline.submit(2).add_done_callback(leave)
+    assert pipeline.close(DEADLINE_S)

@@ -15,7 +15,7 @@ import pytest
 
 from engine.backends.base import BackendOptions
 from engine.backends.qaic.backend import QaicBackend
-from engine.backends.qaic.record import RECORD_NAME, read_record
+from engine.backends.qaic.record import read_record
 from engine.backends.qaic.sdk import Sdk
 from engine.errors import BackendError, CompileError, ModelError, OptionsError
 from engine.models.files import QPC_FILE_NAME, ModelFile
@@ -125,7 +125,7 @@ def test_output_dir_is_made_used_again_and_replaced(sdk: Sdk, model: ModelFile, 
     record = read_record(output)
     assert record is not None
     assert record.cores == 1
-    assert set(record.files) == {QPC_FILE_NAME, RECORD_NAME, "compile.log"}
+    assert set(record.files) == {QPC_FILE_NAME, "compile.log"}
     compiled(sdk, model, output_dir=output, aic_num_cores=1)
     assert len(runs(sdk)) == 1
     compiled(sdk, model, output_dir=output, aic_num_cores=2)
@@ -139,6 +139,24 @@ def test_output_dir_is_made_used_again_and_replaced(sdk: Sdk, model: ModelFile, 
 def test_an_empty_directory_is_filled(sdk: Sdk, model: ModelFile, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert compiled(sdk, model, output_dir=tmp_path / "empty") == tmp_path / "empty"
+
+
+@pytest.mark.parametrize("damage", [b"", b"another program"])
+def test_a_damaged_program_is_not_believed(sdk: Sdk, model: ModelFile, tmp_path: Path, damage: bytes) -> None:
+    output = compiled(sdk, model, output_dir=tmp_path / "qpc")
+    whole = (output / QPC_FILE_NAME).read_bytes()
+    (output / QPC_FILE_NAME).write_bytes(damage)
+    compiled(sdk, model, output_dir=tmp_path / "qpc")
+    assert len(runs(sdk)) == 2
+    assert (output / QPC_FILE_NAME).read_bytes() == whole
+
+
+def test_what_has_changed_beside_a_program_is_somebody_elses(sdk: Sdk, model: ModelFile, tmp_path: Path) -> None:
+    output = compiled(sdk, model, output_dir=tmp_path / "qpc")
+    (output / "compile.log").write_text("my notes")
+    with pytest.raises(CompileError, match=r"came later, such as compile\.log"):
+        compiled(sdk, model, output_dir=tmp_path / "qpc", aic_num_cores=2)
+    assert (output / "compile.log").read_text() == "my notes"
 
 
 def test_what_is_somebody_elses_is_left_alone(sdk: Sdk, model: ModelFile, tmp_path: Path) -> None:
@@ -170,7 +188,7 @@ def test_a_failure_is_one_line_with_the_whole_log_kept(sdk: Sdk, model: ModelFil
     message = str(caught.value)
     assert "\n" not in message
     assert f"{model.path}: QAIC_ERROR: Error message: Unknown command line argument '-io-crc'" in message
-    kept = tmp_path / "qpc.log"
+    (kept,) = tmp_path.glob("qpc-*.log")
     assert str(kept) in message
     assert "Compilation aborted." in kept.read_text(encoding="utf-8")
     assert not (tmp_path / "qpc").exists()

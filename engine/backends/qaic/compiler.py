@@ -75,7 +75,7 @@ class QaicCompiler:
         digest = digest_of(source, options, identity)
         target = Path(options.output_dir) if options.output_dir is not None else cache_directory() / digest
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _only_one(target, is_cache=options.output_dir is None):
                 if not (is_current(target, digest) and _has_outputs(options)):
                     check_replaceable(target)
@@ -205,8 +205,9 @@ def _has_outputs(options: SessionOptions) -> bool:
 
 
 def _failed(model: ModelFile, reason: str, output: Path, target: Path) -> CompileError:
-    """Keep the compiler's output beside the target, and say what went wrong."""
-    kept = target.with_name(f"{target.name}.log")
+    """Keep the compiler's output beside the target, under a name that nothing has yet, and say what went wrong."""
+    handle, kept = tempfile.mkstemp(prefix=f"{target.name}-", suffix=".log", dir=target.parent)
+    os.close(handle)
     shutil.copyfile(output, kept)
     return CompileError(f"the compiler failed {model.path}: {reason} (all that it said is in {kept})")
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from engine.errors import CompileError
-from engine.models.files import QPC_FILE_NAME
+from engine.models.files import QPC_FILE_NAME, file_digest
 
 RECORD_NAME = "streamer-qpc.json"
 _FORMAT = 1
@@ -22,7 +22,8 @@ class Record:
         cores: AI cores of one activation.
         command: The compiler's command line, for the reader.
         metadata: The key-value pairs of the ONNX file.
-        files: The names of all that stood in the directory then; what came later is somebody else's.
+        files: All that stood in the directory then, each with the SHA-256 of its content; what came later, or has
+            changed since, is somebody else's.
     """
 
     digest: str
@@ -30,7 +31,7 @@ class Record:
     cores: int
     command: tuple[str, ...]
     metadata: dict[str, str] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def read_record(directory: Path) -> Record | None:
@@ -39,23 +40,27 @@ def read_record(directory: Path) -> Record | None:
         values = json.loads((directory / RECORD_NAME).read_text(encoding="utf-8"))
         if values.pop("format") != _FORMAT:
             return None
-        record = Record(**{**values, "command": tuple(values["command"]), "files": tuple(values["files"])})
+        record = Record(**{**values, "command": tuple(values["command"]), "files": dict(values["files"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return record
 
 
 def write_record(directory: Path, record: Record) -> None:
-    """Write the note, with the names of what stands in the directory."""
-    files = sorted({RECORD_NAME, *_names(directory)})
-    text = json.dumps({"format": _FORMAT, **asdict(record), "files": files}, indent=1)
+    """Write the note, with what stands in the directory."""
+    text = json.dumps({"format": _FORMAT, **asdict(record), "files": _contents(directory)}, indent=1)
     (directory / RECORD_NAME).write_text(text, encoding="utf-8")
 
 
 def is_current(directory: Path, digest: str) -> bool:
-    """Tell whether a directory holds the program of this digest."""
+    """Tell whether a directory holds the program of this digest, whole and unchanged."""
     record = read_record(directory)
-    return record is not None and record.digest == digest and (directory / QPC_FILE_NAME).is_file()
+    if record is None or record.digest != digest:
+        return False
+    try:
+        return record.files.get(QPC_FILE_NAME) == file_digest(directory / QPC_FILE_NAME)
+    except OSError:
+        return False
 
 
 def check_replaceable(directory: Path) -> None:
@@ -69,11 +74,13 @@ def check_replaceable(directory: Path) -> None:
     advice = "give an output_dir that is new, or one that an earlier compilation made"
     if directory.is_symlink() or not directory.is_dir():
         raise CompileError(f"output_dir {directory} is no directory, and it is not replaced: {advice}")
-    names = _names(directory)
+    contents = _contents(directory)
     record = read_record(directory)
-    if record is None and names:
-        raise CompileError(f"output_dir {directory} has files that are not ours, such as {min(names)}: {advice}")
-    strange = names - set(record.files) if record is not None else set()
+    if record is None and contents:
+        raise CompileError(f"output_dir {directory} has files that are not ours, such as {min(contents)}: {advice}")
+    # The program itself may be damaged: that is why it is made again.
+    ours = {**record.files, RECORD_NAME: "", QPC_FILE_NAME: ""} if record is not None else {}
+    strange = [name for name, digest in contents.items() if ours.get(name) not in ("", digest)]
     if strange:
         raise CompileError(f"output_dir {directory} has files that came later, such as {min(strange)}: {advice}")
 
@@ -100,5 +107,9 @@ def put_in_place(made: Path, target: Path) -> None:
         shutil.rmtree(aside.parent, ignore_errors=True)
 
 
-def _names(directory: Path) -> set[str]:
-    return {str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir()}
+def _contents(directory: Path) -> dict[str, str]:
+    """Return the name of everything in a directory, folders too, and the digest of every file but the note."""
+    return {
+        str(path.relative_to(directory)): file_digest(path) if path.is_file() and path.name != RECORD_NAME else "folder"
+        for path in sorted(directory.rglob("*"))
+    }
