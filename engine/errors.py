@@ -9,7 +9,8 @@ EngineError
 ├── BackendError              no such back end, or its software is missing             (exit 2)
 ├── DeviceNotFoundError       the back end has no such device                          (exit 2)
 ├── InferenceError            the device refused or failed a batch                     (exit 1, retriable)
-│   └── DeviceLostError       the device hung or broke; what it had is handed back
+│   ├── DeviceLostError       the device hung or broke; what it had is handed back
+│   └── NotOpenError          the back end is closed
 ├── PipelineError             a pipeline's description cannot be used                  (exit 2)
 └── ImageError                a picture cannot be decoded; `reason` says why           (exit 1)
 """
@@ -75,6 +76,10 @@ class DeviceLostError(InferenceError):
 
     Every future that the device had ends with this error, so whoever submitted a batch still has it.
     """
+
+
+class NotOpenError(InferenceError):
+    """The back end is not open, or was closed meanwhile."""
 
 
 class PipelineError(EngineError):

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
-from engine.errors import InferenceError, ModelError, ModelNotFoundError, OptionsError
+from engine.errors import InferenceError, ModelError, ModelNotFoundError, NotOpenError, OptionsError
 from engine.models.files import ModelFile, locate_model
 from engine.models.program import Program, Tensors, TensorSpec
 from engine.options import UPDATABLE, nearest, session_options
@@ -323,13 +323,9 @@ class Session:
         while True:
             fitted, count = self._fitted(inputs)
             try:
-                future = self._backend.submit(fitted, count, around)
-            except InferenceError:
-                with self._life:
-                    if self._is_loaded:
-                        raise
+                return self._backend.submit(fitted, count, around).result()
+            except NotOpenError:
                 continue  # another thread has reset the session meanwhile: load it again
-            return future.result()
 
     def _fitted(self, inputs: Tensors) -> tuple[Tensors, int | None]:
         """Return the inputs, padded where the program's batch is larger, and how many rows hold data."""

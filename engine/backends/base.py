@@ -200,7 +200,8 @@ class Backend(ABC):
                 that computes nothing here leaves it out.
 
         Raises:
-            InferenceError: The back end is closed, its device is lost, or the inputs do not fit the model.
+            NotOpenError: The back end is closed.
+            InferenceError: Its device is lost, or the inputs do not fit the model.
         """
 
     @abstractmethod

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count as counter
 from queue import Empty, SimpleQueue
-from threading import Condition, Event, Lock, Thread, current_thread, main_thread
+from threading import TIMEOUT_MAX, Condition, Event, Lock, Thread, current_thread, main_thread
 from typing import ClassVar
 from weakref import WeakSet
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
-from engine.errors import DeviceLostError, InferenceError, ModelNotFoundError, first_line
+from engine.errors import DeviceLostError, InferenceError, ModelNotFoundError, NotOpenError, first_line
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors
 from engine.telemetry import count_loss, count_rows
@@ -131,8 +131,16 @@ class _Crew:
         self._at_work = network.slots
         _crews.add(self)
         _reap_at_the_end()
-        for number in range(network.slots):
-            thread = Thread(target=self._serve, args=(number,), name=f"{backend}-{number}", daemon=True)
+        try:
+            self._hire(network.slots)
+        except BaseException:
+            # A machine has so many threads and no more.
+            self.give_up(DeviceLostError("its threads could not be started"))
+            raise
+
+    def _hire(self, slots: int) -> None:
+        for number in range(slots):
+            thread = Thread(target=self._serve, args=(number,), name=f"{self._backend}-{number}", daemon=True)
             _ours.add(thread)
             thread.start()
 
@@ -170,7 +178,7 @@ class _Crew:
                         f"the device gave no answer within {timeout_s:g} s and is given up (data_path_timeout)"
                     )
                     return self.lost
-                self._changed.wait_for(lambda: self.lost is not None or self._is_finished, wait_s)
+                self._changed.wait_for(lambda: self.lost is not None or self._is_finished, min(wait_s, TIMEOUT_MAX))
             return None
 
     def give_up(self, error: DeviceLostError) -> None:
@@ -202,22 +210,21 @@ class _Crew:
         started_s = time.monotonic()
         program, network = self.network.program, self.network
         rows = None if count is None else len(inputs[program.inputs[0].name])
+        padded_rows = rows - count if count is not None and rows is not None else 0
         try:
             values = network.infer(inputs, rows)
-        except InferenceError:
-            raise
-        except BaseException as exc:  # a library may even raise SystemExit
-            of_rows = "" if rows is None else f" of {rows}"
-            raise InferenceError(f"back end {self._backend} failed a batch{of_rows}: {first_line(exc)}") from exc
-        padded_rows = 0
-        if count is not None and rows is not None:
-            padded_rows = rows - count
-            count_rows(self._backend, count, padded_rows)
             if padded_rows:
                 values = {
                     name: value[:count] if name in self._with_rows and value.ndim and len(value) == rows else value
                     for name, value in values.items()
                 }
+        except InferenceError:
+            raise
+        except BaseException as exc:  # a library may even raise SystemExit
+            of_rows = "" if rows is None else f" of {rows}"
+            raise InferenceError(f"back end {self._backend} failed a batch{of_rows}: {first_line(exc)}") from exc
+        if count is not None:
+            count_rows(self._backend, count, padded_rows)
         return Inference(values, started_s, time.monotonic(), network.is_simulated, padded_rows)
 
     def _serve(self, number: int) -> None:
@@ -310,7 +317,12 @@ class ThreadedBackend(Backend):
         if model is None:
             raise ModelNotFoundError(f"back end {self.name} needs a model: give the path of an .onnx file")
         self.check_model(model)
-        crew, life = _Crew(self.load(model, options), self.name), _Life()
+        network, life = self.load(model, options), _Life()
+        try:
+            crew = _Crew(network, self.name)
+        except BaseException:
+            network.unload()
+            raise
         self._process = os.getpid()
         with self._lock:
             self._crew, self._life, self._lost = crew, life, None
@@ -396,7 +408,7 @@ class ThreadedBackend(Backend):
         future.set_running_or_notify_cancel()
         with self._lock:  # closing waits for all that was queued before
             if self._ready_crew() is not crew:
-                raise DeviceLostError("the device was lost and is back since: submit the batch again")
+                raise NotOpenError("the model was loaded anew meanwhile: submit the batch again")
             crew.put(_Request(work, future))
         return future
 
@@ -414,7 +426,7 @@ class ThreadedBackend(Backend):
             )
         crew, lost = self._state()
         if crew is None:
-            raise DeviceLostError(str(lost)) if lost is not None else InferenceError("the back end is closed")
+            raise DeviceLostError(str(lost)) if lost is not None else NotOpenError("the back end is closed")
         return crew
 
     def _guard(self, crew: _Crew, life: "_Life", model: ModelFile, options: BackendOptions) -> None:

@@ -63,6 +63,9 @@ def _run(call: Call) -> int:
                 f"group {group} gets every frame of {settings.frames_topic}; give cards the same --group to share",
                 file=sys.stderr,
             )
+            rows = classifier.program.max_rows
+            if rows is not None and rows > settings.batch_size:
+                print(f"the program takes {rows} rows at a time: --batch-size {rows} fills it", file=sys.stderr)
             consumer = consumer_of(settings, classifier)
             try:
                 consumer.run(until=stop)

@@ -14,7 +14,7 @@ from engine.backends.simulator.card import Card
 from engine.backends.simulator.device import Host, SimulatedDevice
 from engine.backends.simulator.figures import PUBLISHED, read_figures
 from engine.backends.simulator.simulation import Placement, Simulation, frames_program, placement, with_batch_of
-from engine.errors import DeviceNotFoundError, InferenceError, OptionsError
+from engine.errors import DeviceNotFoundError, InferenceError, NotOpenError, OptionsError
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors
 
@@ -144,7 +144,7 @@ class SimulatorBackend(Backend):
     def _open_device(self) -> SimulatedDevice:
         device = self._device  # another thread may close meanwhile
         if device is None:
-            raise InferenceError("the back end is closed")
+            raise NotOpenError("the back end is closed")
         return device
 
     def _placement(self, options: BackendOptions) -> Placement:

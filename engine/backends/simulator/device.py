@@ -12,7 +12,7 @@ from engine.backends.base import Around, BackendOptions, Inference
 from engine.backends.onnxruntime import OnnxRuntimeBackend
 from engine.backends.simulator.card import Card, Turn
 from engine.backends.threaded import Network, complete
-from engine.errors import InferenceError
+from engine.errors import InferenceError, NotOpenError
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors
 from engine.telemetry import count_rows
@@ -74,7 +74,7 @@ class SimulatedDevice:
         future.set_running_or_notify_cancel()
         with self._lock:
             if self._is_closed:
-                raise InferenceError("the back end is closed")
+                raise NotOpenError("the back end is closed")
             answer = None if self.host is None else self.host.submit(inputs, count, around)
             self._batches.put(_Batch(self.card.begin(time.monotonic()), rows, answer, future))
         return future
