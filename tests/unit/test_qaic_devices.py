@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +16,15 @@ from engine.backends.registry import default_backend
 from engine.errors import BackendError, DeviceNotFoundError
 from tests.fakes.qaic import utility
 from tests.fakes.qaic.machine import Card, machine_at
-from tests.fakes.qaic.sdk import install_sdk, installed
+from tests.fakes.qaic.sdk import install_sdk, installed, nothing_installed
 
 DEADLINE_S = 20.0
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    with nothing_installed():
+        yield
 
 
 @pytest.fixture
@@ -36,9 +41,7 @@ def no_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_an_sdk_there_is_no_card_and_the_answer_comes_at_once(no_sdk: Path) -> None:
-    began_s = time.monotonic()
     assert first_ready_device() == (None, f"no Cloud AI 100 software at {no_sdk}")
-    assert time.monotonic() - began_s < 1
     name, reason = default_backend()
     assert name == "onnxruntime"
     assert str(no_sdk) in reason
