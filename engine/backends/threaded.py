@@ -220,7 +220,7 @@ class _Crew:
                     name: value[:count] if name in self._with_rows and value.ndim and len(value) == rows else value
                     for name, value in values.items()
                 }
-        except BaseException as exc:  # a library may even raise SystemExit
+        except BaseException as exc:  # noqa: BLE001 - a library may even raise SystemExit
             self.fail(exc, rows)
         if count is not None:
             count_rows(self._backend, count, padded_rows)
@@ -377,7 +377,7 @@ class ThreadedBackend(Backend):
                         touched_s = now_s
                     network.infer(inputs, None)
                     next(done)
-            except BaseException as exc:
+            except BaseException as exc:  # noqa: BLE001 - raised as an error of ours
                 failed.set()
                 crew.fail(exc, None)
             return Inference({}, began_s, time.monotonic())
