@@ -1,4 +1,29 @@
-"""What back ends share whose device is called from threads: the queue, the threads, the watchdog and the probe."""
+"""What back ends share whose device is called from threads: the queue, the threads, the watchdog and the probe.
+
+Another back end takes two classes and a line in `registry.py`:
+
+    class AbacusNetwork(Network):
+        def __init__(self, path, slots):
+            self.program = Program(inputs=(...), outputs=(...))   # what it takes and gives
+            self.slots, self.detail = slots, "an abacus"
+
+        def infer(self, inputs, rows):
+            return {"answer": count_beads(inputs["x"])}           # what it raises is that batch's error
+
+        def unload(self): ...
+
+    class AbacusBackend(ThreadedBackend):
+        name = "abacus"
+        uses = frozenset({"num_activations", "set_size"})         # of the 61 keywords
+
+        def load(self, model, options):                           # again at every probe
+            activations, set_size = self.concurrency(options)
+            return AbacusNetwork(model.path, activations * set_size)
+
+Keywords of its own are the fields of an `Own` model, found in `options.own`; `beside_decoding` may name them too. A device
+that takes no open sizes makes its networks by `static_shapes.sized`, which honours `open_batch`, and `ladder.py`. The
+contract tests take it with a line in `CASES`.
+"""
 
 import logging
 import os
