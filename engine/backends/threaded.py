@@ -20,9 +20,9 @@ Another back end takes two classes and a line in `registry.py`:
             activations, set_size = self.concurrency(options)
             return AbacusNetwork(model.path, activations * set_size)
 
-Keywords of its own are the fields of an `Own` model, found in `options.own`; `beside_decoding` may name them too. A device
-that takes no open sizes makes its networks by `static_shapes.sized`, which honours `open_batch`, and `ladder.py`. The
-contract tests take it with a line in `CASES`.
+Keywords of its own are the fields of an `Own` model, found in `options.own`; `beside_decoding` may name them too. A
+device that takes no open sizes makes its networks by `static_shapes.sized`, which honours `open_batch`, and `ladder.py`.
+The contract tests take it with a line in `CASES`.
 """
 
 import logging
