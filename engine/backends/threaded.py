@@ -21,7 +21,7 @@ Another back end takes two classes and a line in `registry.py`:
             return AbacusNetwork(model.path, activations * set_size)
 
 Keywords of its own are the fields of an `Own` model, found in `options.own`; `beside_decoding` may name them too. A
-device that takes no open sizes makes its networks by `static_shapes.sized`, which honours `open_batch`, and `ladder.py`.
+device that takes no open sizes makes its networks by `static_shapes.sized`, which honours `open_batch`, and `ladder`.
 The contract tests take it with a line in `CASES`.
 """
 
