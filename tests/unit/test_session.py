@@ -372,7 +372,7 @@ def test_a_device_that_hangs_is_given_up_and_the_session_goes_on(model: Path, mo
 
     monkeypatch.setattr(OnnxRuntimeNetwork, "infer", hanging)
     monkeypatch.setattr(OnnxRuntimeBackend, "probe_after_s", 0.01)
-    with session_on(model, data_path_timeout=0.1) as session:
+    with session_on(model, data_path_timeout=0.5) as session:
         with pytest.raises(DeviceLostError, match="data_path_timeout"):
             session.run({"image": pictures(1)})
         from tests.fakes.waiting import wait_until
@@ -410,13 +410,13 @@ def test_loading_is_no_latency_of_a_run(model: Path, monkeypatch: pytest.MonkeyP
     load, loading = OnnxRuntimeBackend.load, Event()
 
     def slow(self: OnnxRuntimeBackend, *arguments: Any) -> Any:
-        loading.wait(0.3)
+        loading.wait(1.5)
         return load(self, *arguments)
 
     monkeypatch.setattr(OnnxRuntimeBackend, "load", slow)
     with session_on(model, enable_metrics=True) as session:
         session.run({"image": pictures(1)})
-        assert session.get_metrics()["max_latency"] < 0.3
+        assert session.get_metrics()["max_latency"] < 1.5
 
 
 def test_inputs_that_share_a_symbol_have_to_agree(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_a_machine_that_hangs_loses_the_card(fragile: ModelFile, monkeypatch: py
 
     monkeypatch.setattr(OnnxRuntimeNetwork, "infer", hang)
     backend = SimulatorBackend(TINY_TABLE)
-    backend.open(fragile, BackendOptions(data_path_timeout_s=0.1, own=SimulatorOwn(row="tiny")))
+    backend.open(fragile, BackendOptions(data_path_timeout_s=0.5, own=SimulatorOwn(row="tiny")))
     assert isinstance(backend.submit(rows(1, 2, 3, 4), 4).exception(DEADLINE_S), DeviceLostError)
     assert not backend.health().is_ready
     assert "data_path_timeout" in backend.health().detail

@@ -37,10 +37,10 @@ def first_of(future: Future[Inference]) -> float:
 def test_a_hung_device_is_given_up_with_all_it_had_and_comes_back() -> None:
     device, let_go = Device(), Event()
     device.on_infer = lambda first: hang(let_go) if first == HUNG else None
-    backend = opened(device, slots=2, timeout_s=0.05)
+    backend = opened(device, slots=2, timeout_s=0.4)
     futures = [backend.submit(rows(first), 1) for first in (HUNG, HUNG, 1.0, 2.0)]
     for future in futures:
-        with pytest.raises(DeviceLostError, match=r"no answer within 0\.05 s"):
+        with pytest.raises(DeviceLostError, match=r"no answer within 0\.4 s"):
             future.result(DEADLINE_S)
     device.wait_for(lambda seen: seen.loads == 2)
     wait_until(lambda: backend.health().is_ready, "the device to be back")
@@ -60,7 +60,7 @@ def test_while_it_is_lost_it_takes_nothing_and_says_why() -> None:
 
     device.on_load = broken
     device.on_infer = lambda _: hang(let_go)
-    backend = opened(device, slots=1, timeout_s=0.05)
+    backend = opened(device, slots=1, timeout_s=0.4)
     with pytest.raises(DeviceLostError):
         backend.submit(rows(1.0), 1).result(DEADLINE_S)
     device.wait_for(lambda seen: seen.loads >= 3)
@@ -117,7 +117,7 @@ def test_a_batch_that_fails_does_not_cost_the_device() -> None:
 def test_closing_while_the_device_hangs_waits_no_longer_than_the_time_out() -> None:
     device, let_go = Device(), Event()
     device.on_infer = lambda _: hang(let_go)
-    backend = opened(device, slots=1, timeout_s=0.05)
+    backend = opened(device, slots=1, timeout_s=0.4)
     future = backend.submit(rows(1.0), 1)
     device.wait_for(lambda seen: seen.began == 1)
     closing = Thread(target=backend.close)
@@ -178,7 +178,7 @@ def test_a_benchmark_keeps_every_slot_busy_and_counts() -> None:
 
 def test_a_benchmark_on_a_device_that_hangs_ends_and_the_device_is_probed() -> None:
     device, let_go = Device(), Event()
-    backend = opened(device, slots=2, timeout_s=0.05)
+    backend = opened(device, slots=2, timeout_s=0.4)
     device.on_infer = lambda _: hang(let_go)
     with pytest.raises(DeviceLostError, match="no answer"):
         backend.benchmark(rows(1.0), 50, None)
@@ -189,11 +189,11 @@ def test_a_benchmark_on_a_device_that_hangs_ends_and_the_device_is_probed() -> N
 
 def test_a_long_loop_is_no_silence() -> None:
     device, slow = Device(), Event()
-    device.on_infer = lambda _: (slow.wait(0.01), None)[1]
-    backend = opened(device, slots=1, timeout_s=0.2)
-    completed, took_s = backend.benchmark(rows(1.0), 50, None)
-    assert (completed, device.loads) == (50, 1)
-    assert took_s > 0.2
+    device.on_infer = lambda _: (slow.wait(0.02), None)[1]
+    backend = opened(device, slots=1, timeout_s=1.0)
+    completed, took_s = backend.benchmark(rows(1.0), 70, None)
+    assert (completed, device.loads) == (70, 1)
+    assert took_s > 1.0
     backend.close()
 
 
