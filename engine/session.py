@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
 from engine.errors import InferenceError, ModelError, ModelNotFoundError, NotOpenError, OptionsError
 from engine.models.files import ModelFile, locate_model
-from engine.models.program import Program, Tensors, TensorSpec
+from engine.models.program import Program, Tensors, TensorSpec, random_values
 from engine.options import UPDATABLE, nearest, session_options
 from engine.session_keywords import read_keywords
 from engine.session_metrics import LatencyMetrics, ProfiledFunction, Profiles, metrics_lines, profile_lines
@@ -390,7 +390,7 @@ def _resolved(spec: TensorSpec, batch: int) -> tuple[int, ...]:
 
 
 def _random(shapes: Mapping[str, Shape]) -> dict[str, NDArray[np.generic]]:
-    """Return random data: floats in 0–1, bytes in 0–255, and 0 or 1 for other integers, which may be indices."""
+    """Return random data for each input."""
     random = np.random.default_rng(0)
     data: dict[str, NDArray[np.generic]] = {}
     for name, (shape, dtype) in shapes.items():
@@ -398,8 +398,5 @@ def _random(shapes: Mapping[str, Shape]) -> dict[str, NDArray[np.generic]]:
             raise ModelError(
                 f"input {name} takes {dtype}{list(shape)}, which is more than memory: give an input of your own"
             )
-        if np.issubdtype(dtype, np.floating):
-            data[name] = random.random(shape).astype(dtype)
-        else:
-            data[name] = random.integers(0, 256 if dtype == np.uint8 else 2, shape).astype(dtype)
+        data[name] = random_values(random, shape, dtype)
     return data

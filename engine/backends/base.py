@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +28,9 @@ class OwnOptions(BaseModel):
     """Keywords that only one back end has. Frozen; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+OwnKind = TypeVar("OwnKind", bound=OwnOptions)
 
 
 class HostOptions(OwnOptions):
@@ -56,6 +59,10 @@ class BackendOptions:
     data_path_timeout_s: float = 60.0
     own: OwnOptions | None = None
     open_batch: int = 1
+
+    def own_of(self, kind: type[OwnKind]) -> OwnKind:
+        """Return the back end's own keywords; their defaults where nobody gave any."""
+        return self.own if isinstance(self.own, kind) else kind()
 
     def with_keywords(self, keywords: SessionOptions) -> "BackendOptions":
         """Return these options with other keywords."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from engine.backends.threaded import Network, Outputs
+from engine.backends.network import Network, Outputs
 from engine.models.program import Program, Tensors
 
 

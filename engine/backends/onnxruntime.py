@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime
 
 from engine.backends.base import BackendOptions, HostOptions
-from engine.backends.threaded import Network, Outputs, ThreadedBackend
+from engine.backends.network import Network, Outputs
+from engine.backends.threaded import ThreadedBackend
 from engine.errors import DeviceNotFoundError, ModelError, first_line
 from engine.models.files import ModelFile
 from engine.models.graph import program_of, with_symbols
@@ -50,7 +51,7 @@ class OnnxRuntimeBackend(ThreadedBackend):
 
     def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Load the ONNX file; see `Backend.open`."""
-        own = options.own if isinstance(options.own, HostOptions) else HostOptions()
+        own = options.own_of(HostOptions)
         activations, set_size = self.concurrency(options)
         return OnnxRuntimeNetwork(model, options, _provider(options), activations * set_size, own.inference_threads)
 

@@ -1,6 +1,6 @@
 """What an opened model takes and gives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,18 @@ from numpy.typing import NDArray
 from engine.errors import InferenceError
 
 Tensors = Mapping[str, NDArray[np.generic]]
+
+
+def random_values(
+    random: np.random.Generator, shape: Sequence[int], dtype: np.dtype[np.generic]
+) -> NDArray[np.generic]:
+    """Return random data for a tensor: floats in 0–1; bytes in 0–255, as of pixels; else 0 or 1.
+
+    Other whole numbers may be places in a table, which has at least two.
+    """
+    if np.issubdtype(dtype, np.floating):
+        return random.random(shape).astype(dtype)
+    return random.integers(0, 256 if dtype == np.uint8 else 2, shape).astype(dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import PipelineError
-from engine.models.program import Program, Tensors, TensorSpec
+from engine.models.program import Program, Tensors, TensorSpec, random_values
 from engine.models.spec import ClassifierSpec
 
 Row = Mapping[str, NDArray[np.generic]]
@@ -117,11 +117,7 @@ class ArrayFeed(Feed):
                     "random data to warm it up with: give its size by onnx_define_symbol, or pass warmup=Warmup.NONE"
                 )
             shape.append(size)
-        if np.issubdtype(spec.dtype, np.floating):
-            return random.random(shape).astype(spec.dtype)
-        # Whole numbers may be pixels, or places in a table, which has at least two.
-        top = 256 if spec.dtype == np.uint8 else 2
-        return random.integers(0, top, shape).astype(spec.dtype)
+        return random_values(random, shape, spec.dtype)
 
 
 class PixelFeed(Feed):

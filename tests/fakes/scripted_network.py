@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from engine.backends.base import BackendOptions, OwnOptions
-from engine.backends.threaded import Network, Outputs, ThreadedBackend
+from engine.backends.network import Network, Outputs
+from engine.backends.threaded import ThreadedBackend
 from engine.errors import ModelError
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors, TensorSpec

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from tests.fakes.qaic.compiler import COMPLAINT_FILE, HANG_FILE, RUNS_FILE
 from tests.fakes.qaic.container import MAGIC
 from tests.fakes.qaic.sdk import install_sdk
 from tests.fakes.qaic.utility import VARIANT_FILE
+from tests.fakes.waiting import wait_until
 
 DEADLINE_S = 20.0
 
@@ -336,10 +336,7 @@ def interrupted(sdk: Sdk, model: ModelFile) -> Iterator["subprocess.Popen[str]"]
 def test_an_interrupt_ends_the_compiler_and_leaves_nothing(
     sdk: Sdk, interrupted: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not runs(sdk):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
+    wait_until(lambda: bool(runs(sdk)), "the compiler to run", DEADLINE_S)
     compilers = children(interrupted.pid)
     assert compilers
     interrupted.send_signal(signal.SIGINT)

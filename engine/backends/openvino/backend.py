@@ -7,9 +7,10 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from engine.backends.base import BackendOptions, HostOptions
+from engine.backends.network import Network
 from engine.backends.openvino.network import OpenVinoNetwork
 from engine.backends.software import extra, require
-from engine.backends.threaded import Network, ThreadedBackend
+from engine.backends.threaded import ThreadedBackend
 from engine.errors import DeviceNotFoundError
 from engine.models.files import ModelFile
 
@@ -35,7 +36,7 @@ class OpenVinoBackend(ThreadedBackend):
         openvino = import_openvino()
         core = openvino.Core()
         activations, set_size = self.concurrency(options)
-        own = options.own if isinstance(options.own, HostOptions) else HostOptions()
+        own = options.own_of(HostOptions)
         device = _device(core, options.device)
         return OpenVinoNetwork(core, model.path, options, device, activations * set_size, own.inference_threads)
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from engine.backends.base import BackendOptions
+from engine.backends.network import Network, Outputs
 from engine.backends.openvino.repair import repaired
 from engine.backends.openvino.shapes import Shapes
-from engine.backends.threaded import Network, Outputs
 from engine.errors import DeviceLostError, ModelError
 from engine.models.graph import program_of, with_symbols
 from engine.models.onnx_file import read_onnx

@@ -10,12 +10,13 @@ import onnxruntime
 
 from engine.backends.base import BackendOptions
 from engine.backends.ladder import LadderNetwork
+from engine.backends.network import Network, Outputs
 from engine.backends.onnxruntime import message, program_of_session, session_settings
 from engine.backends.qai_hub.client import Connect, Hub, default_connect
 from engine.backends.qai_hub.jobs import Compiler, await_job
 from engine.backends.qai_hub.options import QaiHubOwn
 from engine.backends.static_shapes import sized
-from engine.backends.threaded import Network, Outputs, ThreadedBackend
+from engine.backends.threaded import ThreadedBackend
 from engine.errors import InferenceError, ModelError
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors
@@ -141,7 +142,7 @@ class QaiHubNetwork(Network):
 
 
 def _own(options: BackendOptions) -> QaiHubOwn:
-    return options.own if isinstance(options.own, QaiHubOwn) else QaiHubOwn()
+    return options.own_of(QaiHubOwn)
 
 
 def _program(model: ModelFile, options: BackendOptions) -> Program:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from engine.backends.base import BackendOptions, OwnOptions
+from engine.backends.network import Network
 from engine.backends.qaic.command import compiler_keywords
 from engine.backends.qaic.compiler import QaicCompiler
 from engine.backends.qaic.devices import check_cards, list_cards, parse_device
@@ -14,7 +15,7 @@ from engine.backends.qaic.record import Record, read_record
 from engine.backends.qaic.runtime import PROGRAM_STEPS, Placement, QaicNetwork
 from engine.backends.qaic.sdk import Sdk, find_sdk, within
 from engine.backends.qaic.vendor import Vendor, VendorError, load_vendor
-from engine.backends.threaded import Network, ThreadedBackend
+from engine.backends.threaded import ThreadedBackend
 from engine.errors import BackendError, DeviceNotFoundError, ModelError
 from engine.models.files import QPC_FILE_NAME, ModelFile
 from engine.options import SessionOptions
@@ -123,7 +124,7 @@ class QaicBackend(ThreadedBackend):
         unused = compiler_keywords(options.keywords) if model.kind == "qpc" and record is None else []
         if unused:
             log.warning("%s is compiled already: %s is without effect", model.path, ", ".join(unused))
-        own = options.own if isinstance(options.own, QaicOwn) else QaicOwn()
+        own = options.own_of(QaicOwn)
         if own.oversubscription_name is not None:
             log.warning(
                 "oversubscription_name %s is without effect: how the vendor's runtime is told, and how it orders the "

@@ -12,11 +12,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from engine.backends.network import Network, Outputs
 from engine.backends.qaic.descriptor import Descriptor, Dims
 from engine.backends.qaic.places import Place, Places
 from engine.backends.qaic.sdk import within
 from engine.backends.qaic.vendor import Vendor, VendorError
-from engine.backends.threaded import Network, Outputs
 from engine.errors import DeviceLostError, InferenceError
 from engine.models.program import Tensors
 

@@ -5,11 +5,12 @@ from typing import ClassVar
 
 from engine.backends.base import BackendOptions
 from engine.backends.ladder import LadderNetwork
+from engine.backends.network import Network
 from engine.backends.onnxruntime import SessionNetwork, program_of_session
 from engine.backends.qnn.plugin import DEVICES
 from engine.backends.qnn.session import QnnOwn, QnnSession
 from engine.backends.static_shapes import Sized, sized
-from engine.backends.threaded import Network, ThreadedBackend
+from engine.backends.threaded import ThreadedBackend
 from engine.models.files import ModelFile
 
 _QUANTISED_BEFORE = "quantise the ONNX file before, with onnxruntime.quantization.quantize_static"

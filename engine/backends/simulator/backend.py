@@ -158,7 +158,7 @@ class SimulatorBackend(Backend):
 
 
 def _own(options: BackendOptions) -> SimulatorOwn:
-    return options.own if isinstance(options.own, SimulatorOwn) else SimulatorOwn(row=None)
+    return options.own_of(SimulatorOwn)
 
 
 def _card_number(options: BackendOptions) -> int:

@@ -9,9 +9,10 @@ from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
 
 from engine.backends.base import Around, BackendOptions, Inference
+from engine.backends.crew import complete
+from engine.backends.network import Network
 from engine.backends.onnxruntime import OnnxRuntimeBackend
 from engine.backends.simulator.card import Card, Turn
-from engine.backends.threaded import Network, complete
 from engine.errors import InferenceError, NotOpenError
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors

@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from engine.backends.base import BackendOptions
+from engine.backends.network import Network
 from engine.backends.software import extra, require
-from engine.backends.threaded import Network, ThreadedBackend
+from engine.backends.threaded import ThreadedBackend
 from engine.backends.tinygrad.network import TinygradNetwork
 from engine.backends.tinygrad.settings import settings
 from engine.backends.tinygrad.worker import WORKER

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.backends.threaded import Network, Outputs
+from engine.backends.network import Network, Outputs
 from engine.backends.tinygrad.runner import copied, depends_on_data, nodes, prepared, weights_of
 from engine.backends.tinygrad.settings import settings
 from engine.backends.tinygrad.worker import WORKER
