@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from config.errors import ConfigError
@@ -107,6 +107,11 @@ def known_settings() -> Iterator[tuple[str, FieldInfo]]:
     for section, group in SECTIONS.items():
         for name, info in group.model_fields.items():
             yield f"{section}.{setting_name(name, info)}", info
+
+
+def is_secret(info: FieldInfo) -> bool:
+    """Tell whether a setting is a secret, and so no flag: every user of a machine can read its command lines."""
+    return SecretStr in (info.annotation, *get_args(info.annotation))
 
 
 def value_of(settings: Settings, path: str) -> Any:

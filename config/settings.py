@@ -2,13 +2,14 @@
 
 The name of a field is its name in `streamer.toml`, in the environment (`STREAMER_` before it, upper case) and as a
 flag (with dashes). A field of a section (`broker`, `demo`) stands in that table of the file, has the section in its
-environment name (`STREAMER_BROKER_PORT`), and is a flag of that command alone.
+environment name (`STREAMER_BROKER_PORT`), and is a flag of that command alone. A secret (`SecretStr`) is no flag: every
+user of the machine can read a command line. It has a second field, `…_file`, that names a file with it.
 """
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from config.types import Duration, Numbers, Seconds, TextAsNumber
 
@@ -54,11 +55,54 @@ class TopicNameSettings(Group):
 
 
 class KafkaSettings(TopicNameSettings):
-    """Where Kafka is, and what the topics are called."""
+    """Where Kafka is, how to get in, and what the topics are called."""
 
     bootstrap_servers: str = Field(
         "127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, commas between"
     )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] | None = Field(
+        None, description="default: SASL_SSL with a login, SSL with TLS settings alone, else PLAINTEXT"
+    )
+    sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN", "OAUTHBEARER"] | None = Field(
+        None, description="how to log in"
+    )
+    sasl_username: str | None = Field(None, min_length=1, description="who logs in, with SCRAM or PLAIN")
+    sasl_password: SecretStr | None = Field(None, description="the password of this user")
+    sasl_password_file: Path | None = Field(
+        None, description="a file with the password, unless STREAMER_SASL_PASSWORD has it"
+    )
+    sasl_oauth_token_file: Path | None = Field(
+        None, description="a file with the token, read again whenever Kafka wants one"
+    )
+    sasl_oauth_token_url: str | None = Field(
+        None, min_length=1, description="where an OpenID provider gives tokens (client credentials)"
+    )
+    sasl_oauth_client_id: str | None = Field(None, min_length=1, description="who asks the provider for a token")
+    sasl_oauth_client_secret: SecretStr | None = Field(None, description="the secret of this client")
+    sasl_oauth_client_secret_file: Path | None = Field(
+        None, description="a file with its secret, unless STREAMER_SASL_OAUTH_CLIENT_SECRET has it"
+    )
+    sasl_oauth_scope: str | None = Field(None, min_length=1, description="scopes to ask for, blanks between")
+    tls_ca_file: Path | None = Field(
+        None, description="authorities that the broker's certificate may be of, in PEM (default: the system's)"
+    )
+    tls_certificate_file: Path | None = Field(None, description="our own certificate and its chain, in PEM")
+    tls_key_file: Path | None = Field(None, description="its key, in PEM (default: beside the certificate)")
+    tls_key_password: SecretStr | None = Field(None, description="what the key is encrypted with")
+    tls_key_password_file: Path | None = Field(
+        None, description="a file with the key's password, unless STREAMER_TLS_KEY_PASSWORD has it"
+    )
+    tls_skip_hostname_check: bool = Field(
+        default=False, description="take a certificate for another host, too: this lets others pose as the broker"
+    )
+
+    @model_validator(mode="after")
+    def _secrets_stand_once(self) -> Self:
+        """Refuse a secret that is given twice: nobody could say which one is meant."""
+        for name in ("sasl_password", "sasl_oauth_client_secret", "tls_key_password"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"give {name} or {name}_file, not both")
+        return self
 
 
 class TopicSettings(Group):
@@ -136,6 +180,15 @@ class ConsumeSettings(Group):
     """One consumer: its device, its batches, its group, its policy."""
 
     device: str = Field("0", min_length=1, max_length=100, description="the card, or a name for this consumer's group")
+    standby: str | None = Field(
+        None,
+        min_length=1,
+        description="what computes while the device is lost: cpu, a back end, BACKEND:DEVICE, or another device "
+        "(default: nothing)",
+    )
+    standby_model: str | None = Field(
+        None, min_length=1, description="the standby's model, where it cannot take the device's: the ONNX file of a QPC"
+    )
     batch_size: int = Field(8, ge=1, le=1024, description="frames in a micro-batch at the most")
     batch_timeout: Duration = Field(
         _duration("20ms"), ge=_duration("0ms"), le=_duration("60s"), description="a batch's first frame waits no longer"
@@ -151,6 +204,7 @@ class ConsumeSettings(Group):
         "every-frame", description="with a backlog: every frame, or only each camera's newest"
     )
     max_age: Duration | None = Field(None, description="frames older than this are skipped (default: off)")
+    workers: int = Field(1, ge=1, le=256, description="worker processes that share the group and the device")
     session_timeout: Duration = Field(
         _duration("10s"), ge=_duration("1s"), description="a consumer that is silent for so long loses its partitions"
     )
@@ -160,7 +214,41 @@ class ConsumeSettings(Group):
     decode_threads: int = Field(2, ge=1, le=64, description="micro-batches decoded at a time")
     max_frame_bytes: ByteSize = Field(ByteSize(8 * _MIB), ge=1024, description="larger frames are dead letters")
     max_frame_pixels: int = Field(40_000_000, ge=1024, description="frames with more pixels are dead letters")
-    drain_timeout: Duration = Field(_duration("10s"), description="time to finish what is in flight when told to stop")
+    drain_timeout: Duration = Field(
+        _duration("10s"), description="time to finish what is in flight when told to stop, or when partitions move"
+    )
+    delivery: Literal["at-least-once", "exactly-once"] = Field(
+        "at-least-once", description="what a crash may do: repeat results, or nothing (dearer: see docs/delivery.md)"
+    )
+    commit_interval: Duration = Field(
+        _duration("250ms"),
+        ge=_duration("10ms"),
+        le=_duration("60s"),
+        description="offsets are committed so often; exactly-once publishes results then",
+    )
+    transaction_timeout: Duration = Field(
+        _duration("30s"),
+        ge=_duration("1s"),
+        le=_duration("15m"),
+        description="exactly-once: the broker ends a transaction that is open for longer",
+    )
+    assignor: Literal["range", "cooperative-sticky"] = Field(
+        "range", description="how a group shares partitions; the same for all its workers"
+    )
+    static_membership: bool = Field(
+        default=False, description="a worker that comes back in time keeps its partitions, without a rebalance"
+    )
+    max_poll_interval: Duration = Field(
+        _duration("5m"), ge=_duration("1s"), description="a worker that holds a rebalance up for so long is left out"
+    )
+    state_directory: Path | None = Field(
+        None, description="where workers note which of them they are (default: a directory of the user's)"
+    )
+    events: bool = Field(default=False, description="write what happens to frames to standard error, as JSON lines")
+    dead_letter_share: float = Field(
+        0.5, ge=0, le=1, description="end when more than this share of the last 1000 frames are dead letters; 0: never"
+    )
+    dead_letter_run: int = Field(100, ge=0, description="end when so many frames in a row are dead letters; 0: never")
 
 
 class EngineSettings(Group):

@@ -74,6 +74,7 @@ class Batch:
         top: For each good frame the indices of its best classes, best first: int[len(good), top].
         scores: Their probabilities: float32[len(good), top].
         taken_at_s: When it was taken up for decoding, monotonic; `decoded_at_s` when that was done.
+        rest: The rest of a batch that failed, of which this one is the first part: at fault where this one is not.
     """
 
     frames: list[PolledFrame]
@@ -86,8 +87,4 @@ class Batch:
     scores: NDArray[np.float32] | None = None
     taken_at_s: float = 0.0
     decoded_at_s: float = 0.0
-
-    def halves(self) -> "tuple[Batch, Batch]":
-        """Split the good frames into two batches that start anew, to find the one at fault."""
-        middle = (len(self.good) + 1) // 2
-        return Batch(self.good[:middle], self.capacity), Batch(self.good[middle:], self.capacity)
+    rest: list[PolledFrame] = field(default_factory=list)

@@ -8,6 +8,7 @@ from threading import Event
 from typing import Any
 
 from consumers.batch import Outgoing
+from consumers.events import Events
 from consumers.in_flight import InFlight
 from consumers.subscription import FrameSubscription
 from consumers.telemetry import ConsumerTelemetry
@@ -16,9 +17,6 @@ from messaging.telemetry import MAX_LINKS
 
 log = logging.getLogger(__name__)
 
-_INTERVAL_S = 0.25
-#: A commit is begun early when it would free this share of the room for frames in flight.
-_EARLY_SHARE = 0.25
 _RETRY_S = 1.0
 
 
@@ -29,14 +27,28 @@ class Committer:
         self,
         frames: FrameSubscription,
         in_flight: InFlight[Outgoing],
-        room_frames: int,
+        early_frames: int,
         telemetry: ConsumerTelemetry,
+        events: Events,
+        interval_s: float,
     ) -> None:
-        """Remember whose offsets to commit."""
+        """Remember whose offsets to commit.
+
+        Args:
+            frames: Where they are committed.
+            in_flight: What may be committed.
+            early_frames: So many acknowledged frames wait no longer.
+            telemetry: Notes commits.
+            events: Notes them too.
+            interval_s: Acknowledged frames wait this long for company at the most.
+        """
         self._frames = frames
         self._in_flight = in_flight
-        self._early_frames = max(int(room_frames * _EARLY_SHARE), 1)
+        self._early_frames = early_frames
         self._telemetry = telemetry
+        self._events = events
+        self._interval_s = interval_s
+        self._is_failing = False
         self._sampled: deque[Frame] = deque(maxlen=MAX_LINKS)
         self._next_s = 0.0
         self._idle = Event()
@@ -54,7 +66,7 @@ class Committer:
         commits = self._in_flight.pending_commits()
         count = sum(frames for _, frames in commits.values())
         if commits and (now_s >= self._next_s or count >= self._early_frames):
-            self._next_s = now_s + _INTERVAL_S
+            self._next_s = now_s + self._interval_s
             self._begin(commits)
 
     def commit_now(self, timeout_s: float) -> None:
@@ -77,10 +89,17 @@ class Committer:
     def _succeeded(self, commits: dict[int, tuple[int, int]], sampled: list[Frame], began_ns: int, _: Any) -> None:
         self._in_flight.committed(commits)
         self._telemetry.committed(sampled, began_ns)
+        if self._events.are_wanted:
+            self._events("committed", offsets={partition: offset for partition, (offset, _) in commits.items()})
+        if self._is_failing:
+            self._is_failing = False
+            log.warning("offsets are committed again")
         self._idle.set()
 
     def _failed(self, exc: BaseException) -> None:
         # The watermark stays pending, so the next commit covers it; after a rebalance it may be another member's.
-        log.warning("a commit failed and is tried again: %s", exc)
+        if not self._is_failing:  # once for an outage, not at every try
+            self._is_failing = True
+            log.warning("a commit failed and is tried again until it succeeds: %s", exc)
         self._next_s = time.monotonic() + _RETRY_S
         self._idle.set()

@@ -3,27 +3,32 @@
 import logging
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
 from consumers.admission import Admission
 from consumers.batch import Batch, Outgoing, PolledFrame
-from consumers.committer import Committer
+from consumers.bisection import after_failure, after_success
 from consumers.counts import Counts
+from consumers.delivery import Delivery
 from consumers.dispatcher import Dispatcher
 from consumers.errors import DeviceFailedError
-from consumers.in_flight import InFlight, InFlightLimits
+from consumers.events import Events
+from consumers.in_flight import InFlight
 from consumers.ledger import Entry
-from consumers.outcomes import OutcomePublisher, outcomes_of, rejections_of
+from consumers.outcomes import outcomes_of, rejections_of
+from consumers.rebalance import Holder
+from consumers.slots import Slot
 from consumers.status import StatusReporter
-from consumers.subscription import FrameSubscription, Holder
+from consumers.status_publisher import StatusPublisher
+from consumers.subscription import FrameSubscription
 from consumers.telemetry import ConsumerTelemetry
 from engine.backends.base import Backend
 from engine.errors import DeviceLostError, InferenceError
 from engine.pipeline.pipeline import Pipeline
-from messaging.frame import read_frame
+from messaging.frame import Frame, read_frame
 from messaging.outcome import SKIPPED_SUPERSEDED
 from messaging.timestamps import now_us
 
@@ -34,6 +39,7 @@ _IDLE_POLL_S = 0.2
 _BUSY_POLL_S = 0.02
 #: A batch that is still on its way this long after the drain will not come back.
 _HUNG_AFTER_S = 2.0
+_CLOSE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,10 @@ class ConsumerOptions:
     """How a consumer works.
 
     Attributes:
-        limits: How much may be polled and not yet committed.
         until_idle_s: End when no frame came and nothing was in flight for so long; None goes on for ever.
         drain_timeout_s: To finish what is in flight when told to stop.
     """
 
-    limits: InFlightLimits = field(default_factory=InFlightLimits)
     until_idle_s: float | None = None
     drain_timeout_s: float = 10.0
 
@@ -55,20 +59,25 @@ class ConsumerOptions:
 class ConsumerParts:
     """What a consumer is made of."""
 
+    slot: Slot
     frames: FrameSubscription
+    in_flight: InFlight[Outgoing]
     admission: Admission
     dispatcher: Dispatcher
     pipeline: Pipeline
     backend: Backend
-    outcomes: OutcomePublisher
+    delivery: Delivery
+    status: StatusPublisher
     telemetry: ConsumerTelemetry
+    events: Events
 
 
 class Consumer(Holder):
     """Runs the way of a frame for one device.
 
     Three kinds of threads meet here. The caller's runs the poll loop, commits and reports. The pipeline's decode and
-    compute. One more, `outcomes`, resolves entries and publishes in each partition's order.
+    compute. One more, `outcomes`, resolves entries and publishes in each partition's order. (Exactly-once commits on
+    a fourth.)
     """
 
     def __init__(self, parts: ConsumerParts, options: ConsumerOptions, status_topic: str) -> None:
@@ -78,14 +87,14 @@ class Consumer(Holder):
         self.counts = Counts()
         #: Whether the device still held a batch at the end; its thread cannot be ended but with the process.
         self.is_hung = False
-        self._in_flight: InFlight[Outgoing] = InFlight(options.limits)
+        self._in_flight = parts.in_flight
+        self._delivery = parts.delivery
         self._finished: SimpleQueue[tuple[Batch, Future[Batch]] | None] = SimpleQueue()
         self._is_stopping = False
         self._failure: BaseException | None = None
         self._last_activity_s: float | None = None
-        self._committer = Committer(parts.frames, self._in_flight, options.limits.frames, parts.telemetry)
         self._status = StatusReporter(
-            status_topic, parts.outcomes, parts.frames, parts.pipeline, self.counts, parts.backend.slots
+            status_topic, parts.status, parts.frames, parts.pipeline, self.counts, parts.backend.slots, parts.telemetry
         )
 
     def run(self, until: Event) -> None:
@@ -95,10 +104,11 @@ class Consumer(Holder):
             ConsumerError: What failed. Nothing that has no acknowledged outcome is committed.
             BrokerUnavailableError: No broker answers at the start.
         """
-        self._parts.outcomes.open(self._acknowledged, self._fail)
         self._parts.dispatcher.open(lambda batch, future: self._finished.put((batch, future)), self._superseded)
         publisher = Thread(target=self._publish, name="outcomes", daemon=True)
         try:
+            self._delivery.open(self._delivered, self._fail)
+            self._parts.status.open()
             self._status.recall()
             self._parts.frames.open(self)
             self._parts.pipeline.start()
@@ -119,13 +129,14 @@ class Consumer(Holder):
         room = self._in_flight.room()
         if room:
             began_ns = time.time_ns()
-            records = self._parts.frames.poll(self._poll_timeout_s(), min(room, _MAX_POLL_RECORDS))
+            crowded = self._in_flight.crowded(room)
+            records = self._parts.frames.poll(self._poll_timeout_s(), min(room, _MAX_POLL_RECORDS), crowded)
             if records:
                 self._accept(records, began_ns)
         elif not self._in_flight.wait_for_room(_BUSY_POLL_S):
             self._parts.frames.stay()
         self._parts.dispatcher.dispatch()
-        self._committer.commit_if_due(time.monotonic())
+        self._delivery.tend(time.monotonic())
         self._report()
 
     def _poll_timeout_s(self) -> float:
@@ -141,10 +152,10 @@ class Consumer(Holder):
         self._last_activity_s = polled_at_s
         self.counts.began()
         frames = [read_frame(record) for record in records]
+        self._status.read(frames)
         admitted: list[PolledFrame] = []
         for frame in frames:
             entry = self._in_flight.admit(frame.partition, frame.offset, frame.size_bytes)
-            self._status.seen(frame.partition, frame.offset)
             if self._parts.admission.passes_over(frame):
                 self._in_flight.resolve(entry, None)
                 continue
@@ -155,6 +166,8 @@ class Consumer(Holder):
                 admitted.append(PolledFrame(entry, frame, checked, polled_at_us, polled_at_s))
         self._parts.dispatcher.add(admitted)
         self._parts.telemetry.polled(frames, began_ns)
+        if self._parts.events.are_wanted:
+            self._parts.events("polled", count=len(frames), offsets=_offset_ranges(frames))
         if len(admitted) < len(frames):
             self._finished.put(None)
 
@@ -179,6 +192,7 @@ class Consumer(Holder):
     def _resolve(self, batch: Batch, future: Future[Batch]) -> None:
         error = future.exception()
         if error is None:
+            self._send(after_success(batch))
             outcomes = outcomes_of(batch)
             self.counts.batch(batch)
             if batch.inference is not None:
@@ -191,39 +205,38 @@ class Consumer(Holder):
             self._in_flight.resolve(entry, outgoing)
 
     def _after_failure(self, batch: Batch, error: InferenceError) -> list[tuple[Entry[Outgoing], Outgoing]]:
-        """Halve a batch that the device refused, until the frame at fault stands alone and is dead-lettered."""
+        """Send the parts of a batch that the device refused; a frame that failed alone is dead-lettered."""
         health = self._parts.backend.health()
         # A device that was lost may be back by now: the batch was handed back all the same, and is at no fault.
         if isinstance(error, DeviceLostError) or not health.is_ready:
-            raise DeviceFailedError(f"device {self._parts.outcomes.identity.device} failed ({health.detail}): {error}")
-        if len(batch.good) == 1:
-            polled = batch.good[0]
-            return [(polled.entry, Outgoing("dead-lettered", polled.frame, "inference-failed", str(error)))]
+            raise DeviceFailedError(f"device {self._parts.status.identity.device} failed ({health.detail}): {error}")
+        at_fault, batches = after_failure(batch)
+        self._send(batches)
+        if at_fault is not None:
+            return [(at_fault.entry, Outgoing("dead-lettered", at_fault.frame, "inference-failed", str(error)))]
         log.warning("a batch of %d failed, looking for the frame at fault: %s", len(batch.good), error)
-        for half in batch.halves():
-            self._parts.dispatcher.send(half)
         return []
+
+    def _send(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            self._parts.dispatcher.send(batch)
 
     def _release(self) -> None:
         for entry in self._in_flight.release():
-            if entry.outgoing is None:
-                self._in_flight.acknowledge(entry)
-            else:
-                self._parts.outcomes.send(entry)
+            if self._failure is not None:
+                return
+            self._delivery.send(entry)
 
-    def _acknowledged(self, entry: Entry[Outgoing], outgoing: Outgoing) -> None:
-        """Note an outcome that the broker has. On the producer's thread, which swallows what a callback raises."""
+    def _delivered(self, entry: Entry[Outgoing], outgoing: Outgoing | None) -> None:
+        """Note an outcome that the broker has. On a thread of the delivery's, which may swallow what this raises."""
         try:
-            self._note(entry, outgoing)
+            if outgoing is not None:
+                latency_us = now_us() - outgoing.frame.captured_at_us
+                self.counts.finished(outgoing.kind, outgoing.reason, latency_us / 1000)
+                self._parts.telemetry.finished(outgoing.frame, outgoing.kind, outgoing.reason, latency_us / 1e6)
+            self._in_flight.acknowledge(entry)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the consumer has to end with it
             self._fail(exc)
-
-    def _note(self, entry: Entry[Outgoing], outgoing: Outgoing) -> None:
-        latency_us = now_us() - outgoing.frame.captured_at_us
-        self.counts.finished(outgoing.kind, outgoing.reason, latency_us / 1000)
-        self._parts.telemetry.finished(outgoing.frame, outgoing.kind, outgoing.reason, latency_us / 1e6)
-        self._committer.acknowledged(outgoing.frame)
-        self._in_flight.acknowledge(entry)
 
     def _fail(self, exc: BaseException) -> None:
         """End the run with the first failure; nothing unfinished is committed."""
@@ -248,6 +261,7 @@ class Consumer(Holder):
         while not self._failure and not self._in_flight.is_drained and time.monotonic() < deadline_s:
             self._parts.dispatcher.dispatch()
             self._finished.put(None)
+            self._delivery.hurry()
             self._in_flight.wait_until_drained(0.01)
             self._report("draining")
         if not self._failure and not self._in_flight.is_drained:
@@ -256,7 +270,7 @@ class Consumer(Holder):
                 len(self._in_flight),
                 self._options.drain_timeout_s,
             )
-        self._committer.commit_now(max(deadline_s - time.monotonic(), 1.0))
+        self._delivery.finish(max(deadline_s - time.monotonic(), 1.0))
 
     def _shut(self, publisher: Thread) -> None:
         """Close everything, whatever state it is in; the order keeps each part's users before it."""
@@ -267,16 +281,21 @@ class Consumer(Holder):
         if publisher.ident is not None:
             self._finished.put(None)
             publisher.join(5.0)
-        self._status.report(time.monotonic(), "failed" if self._failure else "stopped", 0, 0)
-        self._parts.outcomes.close(5.0)
+        self._delivery.close(_CLOSE_TIMEOUT_S)
+        if self._parts.status.is_open:
+            self._status.report(time.monotonic(), "failed" if self._failure else "stopped", 0, 0)
+            self._parts.status.close(_CLOSE_TIMEOUT_S)
+        self._parts.slot.free()
 
     # What the subscription asks, on Kafka's I/O thread.
 
     def assigned(self, partitions: set[int]) -> None:
         """Begin these partitions' ledgers."""
         self._in_flight.assign(partitions)
+        self._delivery.assigned()
         if partitions:
             self._last_activity_s = self._last_activity_s or time.monotonic()
+            self._parts.events("assigned", partitions=sorted(partitions))
 
     def revoking(self, partitions: set[int]) -> None:
         """Drop what waits and is not begun; it will be polled again, here or elsewhere."""
@@ -285,12 +304,35 @@ class Consumer(Holder):
 
     def is_finished(self, partitions: set[int]) -> bool:
         """Tell whether everything begun for these partitions is acknowledged, or never will be."""
+        self._delivery.hurry()
         return self._failure is not None or self._in_flight.are_drained(partitions)
 
     def commits(self) -> dict[int, tuple[int, int]]:
         """Return what may be committed."""
         return self._in_flight.pending_commits()
 
-    def gave_up(self, partitions: set[int]) -> dict[int, int]:
+    def is_settled(self) -> bool:
+        """Hold the delivery's transactions; one that will never end is not waited for."""
+        return self._delivery.hold() or self._failure is not None or self._is_stopping
+
+    def lost(self, partition: int, first: int, end: int) -> None:
+        """Count frames that nobody can read any more, and let the watermark pass them."""
+        self.counts.lost(end - first)
+        self._parts.telemetry.lost(end - first, "retention")
+        self._in_flight.resolve(self._in_flight.admit(partition, end - 1, 0), None)
+        self._finished.put(None)
+
+    def gave_up(self, partitions: set[int], *, is_lost: bool) -> dict[int, int]:
         """Close these partitions' ledgers."""
-        return self._in_flight.give_up(partitions)
+        unfinished = self._in_flight.give_up(partitions)
+        self._delivery.go_on()
+        self._parts.events("lost" if is_lost else "revoked", partitions=sorted(partitions))
+        return unfinished
+
+
+def _offset_ranges(frames: list[Frame]) -> dict[int, list[int]]:
+    """Return the first and the last offset of each partition."""
+    ranges: dict[int, list[int]] = {}
+    for frame in frames:
+        ranges.setdefault(frame.partition, [frame.offset, frame.offset])[1] = frame.offset
+    return ranges

@@ -2,8 +2,10 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 from consumers.batch import Batch, Kind
 from engine.spread import Spread
@@ -17,6 +19,7 @@ class Counts:
         frames: Outcomes that the broker has, by kind.
         reasons: Those with a reason, by it.
         latency_ms: Capture to acknowledged result, of classified and timed frames.
+        lost_to_retention: Frames that were deleted before they were read; they have no outcome.
     """
 
     frames: Counter[Kind] = field(default_factory=Counter)
@@ -25,6 +28,7 @@ class Counts:
     batched_frames: int = 0
     device_s: float = 0.0
     is_simulated: bool = False
+    lost_to_retention: int = 0
     first_s: float | None = None
     last_s: float | None = None
     _latency_ms: Spread = field(default_factory=Spread)
@@ -45,6 +49,11 @@ class Counts:
             if kind in ("classified", "timed") and latency_ms >= 0:
                 self._latency_ms.add(latency_ms)
             self.last_s = now_s
+
+    def lost(self, count: int) -> None:
+        """Count frames that were deleted before they were read."""
+        with self._lock:
+            self.lost_to_retention += count
 
     def batch(self, batch: Batch) -> None:
         """Count a batch that came from the device."""
@@ -77,7 +86,7 @@ class Counts:
         with self._lock:
             return self._latency_ms.percentile(quantile) if self._latency_ms.count else None
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, Any]:
         """Return the figures as the command prints them."""
         latency = {name: self.latency_ms(quantile) for name, quantile in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
         return {
@@ -86,7 +95,30 @@ class Counts:
             "skipped": self.frames["skipped"],
             "dead_lettered": self.frames["dead-lettered"],
             "reasons": dict(self.reasons),
+            "lost_to_retention": self.lost_to_retention,
             "fps": round(self.fps, 2),
             "latency_ms": {name: round(value, 3) if value is not None else None for name, value in latency.items()},
             "batch": {"mean_size": round(self.mean_batch_size, 3), "count": self.batches},
         }
+
+
+def merge_summaries(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one summary of several workers: sums, the mean of their batches, and the slowest worker's latencies."""
+    merged = Counts().summary()
+    batches = sum(summary["batch"]["count"] for summary in summaries)
+    framed = sum(summary["batch"]["mean_size"] * summary["batch"]["count"] for summary in summaries)
+    for name, empty in merged.items():
+        values = [summary[name] for summary in summaries if name in summary]
+        if isinstance(empty, (int, float)):
+            merged[name] = round(sum(values), 2)
+    reasons: Counter[str] = Counter()
+    for summary in summaries:
+        reasons.update(summary["reasons"])
+    merged["reasons"] = dict(reasons)
+    latencies = [summary["latency_ms"] for summary in summaries]
+    merged["latency_ms"] = {
+        name: max((each[name] for each in latencies if each[name] is not None), default=None)
+        for name in ("p50", "p95", "p99")
+    }
+    merged["batch"] = {"mean_size": round(framed / batches, 3) if batches else 0.0, "count": batches}
+    return merged

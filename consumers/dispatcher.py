@@ -14,6 +14,11 @@ from engine.pipeline.pipeline import Pipeline
 CameThrough = Callable[[Batch, Future[Batch]], None]
 
 
+def camera_of(polled: PolledFrame) -> str:
+    """Return whose frame it is: in a backlog the cameras take turns."""
+    return polled.frame.camera
+
+
 class Dispatcher:
     """Sends micro-batches into the pipeline, as many at a time as it has places.
 
@@ -45,6 +50,7 @@ class Dispatcher:
         self._places = places
         self._lock = RLock()
         self._on_their_way = 0
+        self._is_thinned = False  # whether what waits is each camera's newest alone
         self._is_stopped = False
         self.is_draining = False
 
@@ -61,6 +67,7 @@ class Dispatcher:
     def add(self, frames: Iterable[PolledFrame]) -> None:
         """Let frames wait."""
         with self._lock:
+            self._is_thinned = False
             for polled in frames:
                 self._batcher.add(polled, polled.entry.size_bytes, polled.polled_at_s)
 
@@ -85,9 +92,8 @@ class Dispatcher:
     def due_in_s(self) -> float | None:
         """Return how soon `dispatch` has something to do; None where that is not a matter of time."""
         with self._lock:
-            due_at_s = self._batcher.due_at_s()
-            has_place = self._on_their_way < self._places
-        return max(due_at_s - time.monotonic(), 0.0) if due_at_s is not None and has_place else None
+            due_at_s = self._batcher.due_at_s() if self._on_their_way < self._places else None
+        return max(due_at_s - time.monotonic(), 0.0) if due_at_s is not None else None
 
     @property
     def waiting(self) -> int:
@@ -120,6 +126,9 @@ class Dispatcher:
 
     def _supersede(self) -> None:
         places = (self._places - self._on_their_way) * self._capacity
+        if self._is_thinned or not self._freshness.thins(len(self._batcher), places):
+            return
+        self._is_thinned = True
         superseded = self._freshness.superseded(self._batcher.waiting(), places)
         if superseded:
             unwanted = {id(polled) for polled in superseded}

@@ -26,6 +26,10 @@ class Freshness:
         """Tell whether a frame is over the age limit; a replayed one never is."""
         return self.max_age_us is not None and not frame.replay and now_us - frame.captured_at_us > self.max_age_us
 
+    def thins(self, waiting: int, places: int) -> bool:
+        """Tell whether frames are given up for newer ones: there is a backlog, and the policy is for it."""
+        return self.policy == "freshest" and waiting > places
+
     def superseded(self, waiting: Sequence[PolledFrame], places: int) -> list[PolledFrame]:
         """Return the waiting frames that newer ones of their camera make pointless.
 
@@ -33,7 +37,7 @@ class Freshness:
             waiting: What waits for a batch, oldest first.
             places: How many frames the device could take at this moment; more than that is a backlog.
         """
-        if self.policy != "freshest" or len(waiting) <= places:
+        if not self.thins(len(waiting), places):
             return []
         newest = {polled.frame.camera: polled for polled in waiting if not polled.frame.replay}
         return [polled for polled in waiting if not polled.frame.replay and polled is not newest[polled.frame.camera]]

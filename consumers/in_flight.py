@@ -9,6 +9,10 @@ from consumers.ledger import Entry, PartitionLedger
 
 Outgoing = TypeVar("Outgoing")
 
+#: A partition may hold so many times the room that is left: one that has frames where the others have none leaves a
+#: quarter of the room to them. Source: the dynamic thresholds of Choudhury and Hahne (1998), for switches.
+_SHARE_OF_ROOM = 3
+
 
 @dataclass(frozen=True, slots=True)
 class InFlightLimits:
@@ -69,6 +73,22 @@ class InFlight(Generic[Outgoing]):
         by_bytes = int((self._limits.size_bytes - self._bytes) / max(self._average_bytes, 1.0))
         # One frame always fits into an empty house, however large it is.
         return max(min(frames, by_bytes), 0) if self._bytes else max(frames, 0)
+
+    def crowded(self, room: int) -> frozenset[int]:
+        """Return the partitions to poll no more of for now, so that none keeps the others out.
+
+        Where room is scarce these are the ones that hold too much against it. There is none without contention, and
+        the one that holds least is never among them: what room there is can be used.
+
+        Args:
+            room: What `room` returned.
+        """
+        if self._limits.frames - room <= room * _SHARE_OF_ROOM:
+            return frozenset()
+        with self._changed:
+            held = {number: len(ledger) for number, ledger in self._ledgers.items()}
+        least, most = min(held.values(), default=0), room * _SHARE_OF_ROOM
+        return frozenset(number for number, count in held.items() if count > most and count > least)
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until a frame may be polled; False after `timeout_s` without."""

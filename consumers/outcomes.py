@@ -1,25 +1,23 @@
-"""Saying what became of each frame: results and dead letters, in each partition's order."""
+"""What is said about each frame: who says it, and how it is written as a result or a dead letter."""
 
-import logging
+import hashlib
+import re
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import kafka.errors
 import numpy as np
 
 from consumers.batch import Batch, Kind, Outgoing
-from consumers.errors import PublishError
 from consumers.ledger import Entry
 from consumers.telemetry import ConsumerTelemetry
 from engine.models.spec import ClassifierSpec
 from messaging.cloudevents import Message
 from messaging.dead_letter import write_dead_letter
 from messaging.frame import Frame
-from messaging.kafka import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, Kafka, close_producer
+from messaging.kafka import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, Kafka
 from messaging.outcome import (
     BatchShape,
     Classified,
@@ -35,13 +33,6 @@ from messaging.outcome import (
 from messaging.timestamps import format_us, now_us
 from messaging.topics import TopicNames, max_message_bytes
 
-log = logging.getLogger(__name__)
-
-#: Results wait for a broker that went away; what bounds them is the bound on frames in flight.
-_DELIVERY_TIMEOUT_MS = 24 * 3600 * 1000
-#: Several results go in one request; a batch of them leaves after this at the latest.
-_LINGER_MS = 2
-
 
 @dataclass(frozen=True, slots=True)
 class ConsumerIdentity:
@@ -54,105 +45,49 @@ class ConsumerIdentity:
     slot: int = 0
     host: str = socket.gethostname()
 
+    def worker_name(self, slot: int) -> str:
+        """Return the name of the worker in a slot beside this one's; it names that worker's transactions."""
+        return f"{self.group}/{self.host}/{self.device}/{slot}"
 
-Acknowledged = Callable[[Entry[Outgoing], Outgoing], None]
-Failed = Callable[[PublishError], None]
+    @property
+    def member_name(self) -> str:
+        """The name of a static member of the group, of the letters that Kafka allows in one."""
+        name = self.worker_name(self.slot)
+        legible = re.sub(r"[^A-Za-z0-9._-]", "-", name)[:180]
+        return f"{legible}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-class OutcomePublisher:
-    """Writes outcomes and hands them to a Kafka producer.
-
-    `send` comes from one thread, in order; the callbacks come from the producer's own thread and must be short.
-    """
+class OutcomeWriter:
+    """Writes what is to be said about a frame as a record: a result, or a dead letter."""
 
     def __init__(
         self, cluster: Kafka, topics: TopicNames, identity: ConsumerIdentity, telemetry: ConsumerTelemetry
     ) -> None:
-        """Remember where to; `open` connects."""
-        self.cluster = cluster
-        self._topics = topics
+        """Remember who says it."""
         self.identity = identity
-        self._telemetry = telemetry
+        self.telemetry = telemetry
+        self._cluster = cluster
+        self._topics = topics
         self._source = group_source(identity.group)
-        self._producer: Any = None
         self._max_dead_letter_bytes = MAX_FRAME_BYTES
 
-    def open(self, acknowledged: Acknowledged, failed: Failed) -> None:
-        """Connect.
-
-        Args:
-            acknowledged: Called for every outcome that the broker has.
-            failed: Called where an outcome was refused for good.
+    def open(self) -> None:
+        """Ask what the dead-letter topic's own limit leaves for a frame's bytes: no producer survives a refusal.
 
         Raises:
             BrokerUnavailableError: No broker answers.
         """
-        self._acknowledged = acknowledged
-        self._failed = failed
-        # What the topic's own limit leaves for a frame's bytes; an idempotent producer does not survive a refusal.
-        limit = max_message_bytes(self.cluster, self._topics.dead_letters)
+        limit = max_message_bytes(self._cluster, self._topics.dead_letters)
         self._max_dead_letter_bytes = max(limit - (MAX_MESSAGE_BYTES - MAX_FRAME_BYTES), 0)
-        self._producer = self.cluster.producer(linger_ms=_LINGER_MS, delivery_timeout_ms=_DELIVERY_TIMEOUT_MS)
 
-    def send(self, entry: Entry[Outgoing]) -> None:
-        """Publish an entry's outcome; where there is nothing to publish it is acknowledged at once."""
-        outgoing = entry.outgoing
-        if outgoing is None:
-            raise ValueError("an entry without an outcome is acknowledged, not sent")
+    def write(self, outgoing: Outgoing) -> tuple[str, Message]:
+        """Return the topic and the record."""
         if outgoing.kind == "dead-lettered":
-            topic = self._topics.dead_letters
-            message = self._dead_letter(outgoing)
-        else:
-            topic = self._topics.results
-            message = self._result(outgoing)
-        self._hand_over(entry, outgoing, topic, message)
-
-    def send_aside(self, topic: str, message: Message, finished: Callable[[], None]) -> None:
-        """Publish something that is no frame's outcome: the worker's status; `finished` is called in any case."""
-
-        def failed(exc: BaseException) -> None:
-            log.warning("the worker's status was not sent to %s: %s", topic, exc)
-            finished()
-
-        try:
-            future = self._producer.send(topic, message.value, message.key, message.headers)
-        except kafka.errors.KafkaError as exc:
-            failed(exc)
-            return
-        future.add_callback(lambda _: finished())
-        future.add_errback(failed)
-
-    def close(self, timeout_s: float) -> None:
-        """Send what is left, for `timeout_s` at most; closing twice is harmless."""
-        if self._producer is not None:
-            close_producer(self._producer, timeout_s)
-            self._producer = None
-
-    def _hand_over(self, entry: Entry[Outgoing], outgoing: Outgoing, topic: str, message: Message) -> None:
-        try:
-            future = self._producer.send(topic, message.value, message.key, message.headers)
-        except kafka.errors.KafkaError as exc:
-            self._refused(entry, outgoing, topic, exc)
-            return
-        future.add_callback(self._delivered, entry, outgoing)
-        future.add_errback(self._refused, entry, outgoing, topic)
-
-    def _delivered(self, entry: Entry[Outgoing], outgoing: Outgoing, _: Any) -> None:
-        self._acknowledged(entry, outgoing)
-
-    def _refused(self, entry: Entry[Outgoing], outgoing: Outgoing, topic: str, exc: BaseException) -> None:
-        """Give up: kafka-python has tried for as long as it makes sense, and its producer is of no more use."""
-        del entry
-        frame = outgoing.frame
-        self._failed(
-            PublishError(
-                f"Kafka refused the outcome of frame {frame.frame_id} "
-                f"({frame.topic}-{frame.partition} offset {frame.offset}) on {topic}: {exc}"
-            )
-        )
+            return self._topics.dead_letters, self._dead_letter(outgoing)
+        return self._topics.results, self._result(outgoing)
 
     def _dead_letter(self, outgoing: Outgoing) -> Message:
-        traceparent = self._telemetry.sent(outgoing.frame, self._topics.dead_letters)
+        traceparent = self.telemetry.sent(outgoing.frame, self._topics.dead_letters)
         return write_dead_letter(
             outgoing.frame,
             self.identity.group,
@@ -176,7 +111,7 @@ class OutcomePublisher:
             )
         else:
             outcome = self._answer(outgoing)
-        traceparent = self._telemetry.sent(frame, self._topics.results)
+        traceparent = self.telemetry.sent(frame, self._topics.results)
         return write_outcome(outcome, frame.frame_id, self._source, now_us(), traceparent, frame.tracestate)
 
     def _answer(self, outgoing: Outgoing) -> Classified | Timed:
@@ -204,8 +139,9 @@ class OutcomePublisher:
             "group": self.identity.group,
             "model": spec.name,
             "model_digest": spec.digest,
-            "device": self.identity.device,
-            "backend": self.identity.backend,
+            "device": inference.device or self.identity.device,
+            "backend": inference.backend or self.identity.backend,
+            "degraded": inference.is_degraded,
             "simulated": inference.simulated,
             "batch": BatchShape(len(batch.frames), batch.capacity),
             "latency_ms": LatencyParts(transport, batch_wait, decode, device_wait, computing, order_wait, total),

@@ -1,17 +1,24 @@
 """A worker's report about itself, once a second and at the end, on the status topic."""
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from consumers.counts import Counts
-from consumers.outcomes import OutcomePublisher
+from consumers.loss_horizon import Retention
+from consumers.status_publisher import StatusPublisher
 from consumers.subscription import FrameSubscription
+from consumers.telemetry import ConsumerTelemetry
+from consumers.unread import UnreadFrames
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.statistics import StepStatistics
-from messaging.errors import MessageError
+from messaging.errors import MessageError, MessagingError
+from messaging.frame import Frame
+from messaging.kafka import Kafka
 from messaging.reader import TopicReader
 from messaging.status import PartitionStatus, StepStatus, WorkerStatus, read_status, write_status
 from messaging.timestamps import format_us, now_us
+from messaging.topics import topic_settings
 
 log = logging.getLogger(__name__)
 
@@ -28,19 +35,22 @@ class StatusReporter:
     def __init__(
         self,
         topic: str,
-        outcomes: OutcomePublisher,
+        publisher: StatusPublisher,
         frames: FrameSubscription,
         pipeline: Pipeline,
         counts: Counts,
         slots: int,
+        telemetry: ConsumerTelemetry,
     ) -> None:
         """Remember what to report on."""
         self._topic = topic
-        self._outcomes = outcomes
+        self._publisher = publisher
         self._frames = frames
         self._pipeline = pipeline
         self._counts = counts
         self._slots = max(slots, 1)
+        self._telemetry = telemetry
+        self._unread = UnreadFrames()
         self._number = 0
         self._next_s = 0.0
         self._state = ""
@@ -50,13 +60,13 @@ class StatusReporter:
         self._is_silent = False
 
     def recall(self) -> None:
-        """Take over where the group's duty began from the reports of its earlier workers.
+        """Take over where the group's duty began from the reports of its earlier workers, and ask what is kept for it.
 
         Raises:
             MessagingError: The status topic cannot be read.
         """
-        identity = self._outcomes.identity
-        with TopicReader(self._outcomes.cluster, self._topic, from_beginning=True) as reader:
+        identity = self._publisher.identity
+        with TopicReader(self._publisher.cluster, self._topic, from_beginning=True) as reader:
             for record in reader.read_to_end():
                 try:
                     status = read_status(record.value or b"")
@@ -73,6 +83,13 @@ class StatusReporter:
                             and offset >= 0
                         ):
                             self.seen(int(partition), offset)
+
+        self._unread.expect(_retention(self._publisher.cluster, self._frames.topic))
+
+    def read(self, frames: Sequence[Frame]) -> None:
+        """Note frames that were polled."""
+        for frame in self._unread.read(frames):
+            self.seen(frame.partition, frame.offset)
 
     def seen(self, partition: int, offset: int) -> None:
         """Note an offset of the group's; the lowest of a partition is where its duty begins."""
@@ -99,7 +116,7 @@ class StatusReporter:
         made_at_us = now_us()
         status = self._status(now_s, state, waiting_frames, frames_in_flight, made_at_us)
         self._sent_at_s = now_s
-        self._outcomes.send_aside(self._topic, write_status(status, self._number, made_at_us), self._delivered)
+        self._publisher.send(self._topic, write_status(status, self._number, made_at_us), self._delivered)
 
     def _delivered(self) -> None:
         self._sent_at_s = None
@@ -107,7 +124,7 @@ class StatusReporter:
     def _status(
         self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int, made_at_us: int
     ) -> WorkerStatus:
-        identity, counts = self._outcomes.identity, self._counts
+        identity, counts = self._publisher.identity, self._counts
         before_s, device_before_s = self._previous
         self._previous = (now_s, counts.device_s)
         busy = (counts.device_s - device_before_s) / max((now_s - before_s) * self._slots, 1e-6)
@@ -115,6 +132,8 @@ class StatusReporter:
         for partition, (position, _) in positions.items():
             if position is not None:
                 self.seen(partition, position)
+        unread = self._unread.look(now_s, made_at_us, positions)
+        self._telemetry.unread(unread)
         return WorkerStatus(
             group=identity.group,
             host=identity.host,
@@ -127,9 +146,10 @@ class StatusReporter:
                     partition,
                     self._first_offsets.get(partition),
                     position,
-                    max(end - position, 0) if position is not None and end is not None else None,
+                    unread[partition].lag,
+                    unread[partition].loss_horizon_s,
                 )
-                for partition, (position, end) in sorted(positions.items())
+                for partition, (position, _) in sorted(positions.items())
             ),
             first_offsets={str(partition): offset for partition, offset in sorted(self._first_offsets.items())},
             model=identity.spec.name,
@@ -141,11 +161,29 @@ class StatusReporter:
             dead_lettered=counts.frames["dead-lettered"],
             waiting_frames=waiting_frames,
             frames_in_flight=frames_in_flight,
+            frames_lost=counts.lost_to_retention,
             batch_size_mean=round(counts.mean_batch_size, 3),
             utilisation=round(min(busy, 1.0), 3),
             steps=tuple(_step(step) for step in self._pipeline.statistics()),
             updated_at=format_us(made_at_us),
         )
+
+
+def _retention(cluster: Kafka, topic: str) -> Retention:
+    """Ask what a topic keeps; where the broker does not say, nothing is known to be deleted."""
+    try:
+        settings = topic_settings(cluster, topic)
+        if "delete" not in settings["cleanup.policy"]:
+            return Retention()
+        time_ms, size_bytes = int(settings["retention.ms"]), int(settings["retention.bytes"])
+    except (MessagingError, KeyError, ValueError) as exc:
+        log.warning(
+            "no warning will come before retention deletes unread frames of %s: %s; allow this user to DescribeConfigs",
+            topic,
+            exc,
+        )
+        return Retention()
+    return Retention(time_ms / 1000 if time_ms >= 0 else None, size_bytes if size_bytes >= 0 else None)
 
 
 def _step(step: StepStatistics) -> StepStatus:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.batch import Batch, Rejected
+from consumers.events import Events
 from consumers.freshness import Freshness
 from engine.backends.base import Inference
-from engine.errors import ImageError
+from engine.errors import DeviceLostError, ImageError
 from engine.images.decode import decode_into
 from engine.models.classifier import Classifier
 from engine.models.spec import Preprocessing
@@ -21,13 +22,14 @@ from messaging.timestamps import now_us
 
 
 def classification_steps(
-    classifier: Classifier, freshness: Freshness, *, capacity: int, top: int, decode_threads: int
+    classifier: Classifier, freshness: Freshness, events: Events, *, capacity: int, top: int, decode_threads: int
 ) -> list[Step]:
     """Return the steps: decoding on threads of its own, the device on its own, labelling where the device ends.
 
     Args:
         classifier: What decides about geometry and labels.
         freshness: Which frames are too old by now.
+        events: Notes what the device begins and ends.
         capacity: Rows of a full batch, padding included.
         top: Classes in a result.
         decode_threads: Batches decoded at a time.
@@ -35,7 +37,7 @@ def classification_steps(
     pool = RowPool(classifier.spec.preprocessing, capacity)
     return [
         Step("decode", Decode(classifier, freshness, pool), parallel_steps=decode_threads),
-        Step("classify", Classify(classifier, pool), parallel_steps=0),
+        Step("classify", Classify(classifier, pool, events), parallel_steps=0),
         Step("label", Label(classifier, top), parallel_steps=0),
     ]
 
@@ -97,8 +99,9 @@ class Decode:
 class Classify:
     """Hands a batch to the device."""
 
-    def __init__(self, classifier: Classifier, pool: RowPool) -> None:
+    def __init__(self, classifier: Classifier, pool: RowPool, events: Events) -> None:
         """Take the model's input from its description."""
+        self._events = events
         self._spec = classifier.spec
         self._program = classifier.program
         self._backend = classifier.backend
@@ -112,20 +115,29 @@ class Classify:
         rows = batch.rows[: self._program.rows_for(count)]
         values = self._spec.preprocessing.model_input(rows)
         done: Future[Batch] = Future()
+        self._note("inference_started", batch)
         inference = self._backend.submit({self._spec.input_name: values}, count)
         inference.add_done_callback(partial(self._hand_on, batch, done))
         return done
 
     def _hand_on(self, batch: Batch, done: Future[Batch], inference: Future[Inference]) -> None:
         rows, batch.rows = batch.rows, None
-        if rows is not None:
-            self._pool.give(rows)
         error = inference.exception()
+        if error is None:
+            batch.inference = inference.result()
+        # A device that hangs may look at the rows whenever it likes: they are left to it.
+        are_held = isinstance(error, DeviceLostError) if batch.inference is None else batch.inference.has_held_inputs
+        if rows is not None and not are_held:
+            self._pool.give(rows)
+        self._note("inference_done", batch)
         if error is not None:
             done.set_exception(error)
-            return
-        batch.inference = inference.result()
-        done.set_result(batch)
+        else:
+            done.set_result(batch)
+
+    def _note(self, event: str, batch: Batch) -> None:
+        if self._events.are_wanted:
+            self._events(event, frames=[[polled.frame.partition, polled.frame.offset] for polled in batch.good])
 
 
 class Label:

@@ -1,55 +1,25 @@
-"""The frames topic as a member of a consumer group: poll, pause, commit, and what a rebalance does to all that.
-
-kafka-python runs rebalance listeners on its I/O thread. A synchronous listener that commits breaks the consumer for
-good, so this one is asynchronous; and partitions that are kept keep their in-memory position, so the frames that a
-revoke threw away have to be sought again.
-"""
+"""The frames topic as a member of a consumer group: poll, pause, commit, and who this member is in its group."""
 
 import logging
 import math
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 import kafka.errors
-from kafka import AsyncConsumerRebalanceListener, TopicPartition
-from kafka.structs import OffsetAndMetadata
+from kafka import TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from consumers.errors import SubscriptionError
+from consumers.positions import POSITION_ERRORS, Positions
+from consumers.rebalance import Holder, RebalanceListener, commit_offsets
 from messaging.kafka import Kafka
-from messaging.timestamps import parse_us
 
 log = logging.getLogger(__name__)
 
-_CHECK_INTERVAL_S = 0.01
-_START_TIMEOUT_MS = 10_000
-
-
-class Holder(ABC):
-    """What a subscription asks of whoever works on its frames. Called on Kafka's I/O thread; must not block."""
-
-    @abstractmethod
-    def assigned(self, partitions: set[int]) -> None:
-        """Take note of partitions that are ours from now on."""
-
-    @abstractmethod
-    def revoking(self, partitions: set[int]) -> None:
-        """Begin nothing new for these partitions."""
-
-    @abstractmethod
-    def is_finished(self, partitions: set[int]) -> bool:
-        """Tell whether everything begun for these partitions is acknowledged."""
-
-    @abstractmethod
-    def commits(self) -> dict[int, tuple[int, int]]:
-        """Return the offsets that may be committed, and how many frames each covers."""
-
-    @abstractmethod
-    def gave_up(self, partitions: set[int]) -> dict[int, int]:
-        """Forget these partitions; return the first unfinished offset of each that had any frame."""
+Assignor = Literal["range", "cooperative-sticky"]
+#: A cooperative assignor must be used alone: with an eager one beside it the group would have to agree on that.
+_ASSIGNORS: Final = {"range": RangePartitionAssignor, "cooperative-sticky": CooperativeStickyAssignor}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +28,39 @@ class SubscriptionOptions:
 
     Attributes:
         start: Where a group without commits begins: `earliest`, `latest`, or a time in RFC 3339.
-        revoke_timeout_s: How long a rebalance waits for the frames in flight.
+        session_timeout_s: A member that the broker does not hear of for so long loses its partitions.
+        max_poll_interval_s: Likewise one that does not poll, or that holds a rebalance up.
+        revoke_timeout_s: How long a rebalance waits for the frames in flight, their outcomes and their commit.
+        assignor: `range`, or `cooperative-sticky`, under which partitions that stay are worked on all the while.
+        instance_id: The name of a static member; None for one that is new at each start.
     """
 
     start: str = "earliest"
     session_timeout_s: float = 10.0
+    max_poll_interval_s: float = 300.0
     revoke_timeout_s: float = 5.0
+    assignor: Assignor = "range"
+    instance_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who this member is in its group.
+
+    Attributes:
+        generation: Of the group; with `member` what the broker fences transactions by.
+        losses: How often this member was taken for dead.
+        metadata: The same as kafka-python has it.
+    """
+
+    generation: int
+    member: str
+    losses: int
+    metadata: Any = field(compare=False)
 
 
 class FrameSubscription:
-    """One member of a group. All calls come from one thread."""
+    """One member of a group. All calls come from one thread, but `membership`, which any may ask for."""
 
     def __init__(self, cluster: Kafka, topic: str, group: str, options: SubscriptionOptions) -> None:
         """Remember what to read; `open` connects."""
@@ -76,6 +69,10 @@ class FrameSubscription:
         self.group = group
         self._options = options
         self._consumer: Any = None
+        self._positions = Positions(cluster, topic, group, options.start)
+        self._held_back: frozenset[int] = frozenset()
+        self._losses = 0
+        self._membership = Membership(-1, "", 0, None)
 
     def open(self, holder: Holder) -> None:
         """Connect and join the group.
@@ -84,32 +81,51 @@ class FrameSubscription:
             BrokerUnavailableError: No broker answers.
             SubscriptionError: `start` cannot be looked up.
         """
-        is_time = self._options.start not in ("earliest", "latest")
-        if is_time:
-            self._commit_start(parse_us(self._options.start) // 1000)
+        self._holder = holder
+        self._positions.commit_starts()
         self._consumer = self._cluster.consumer(
             group=self.group,
-            auto_offset_reset="earliest" if is_time else self._options.start,
+            auto_offset_reset="none",  # see consumers/positions.py: a jump is never silent
             session_timeout_ms=round(self._options.session_timeout_s * 1000),
             heartbeat_interval_ms=max(round(self._options.session_timeout_s * 100), 100),
+            max_poll_interval_ms=round(self._options.max_poll_interval_s * 1000),
+            group_instance_id=self._options.instance_id,
+            partition_assignment_strategy=[_ASSIGNORS[self._options.assignor]],
         )
-        listener = _Listener(self._consumer, self.topic, holder, self._options.revoke_timeout_s)
+        listener = RebalanceListener(
+            self._consumer, self.topic, holder, self._note_membership, self._options.revoke_timeout_s
+        )
         self._consumer.subscribe([self.topic], listener=listener)
 
-    def poll(self, timeout_s: float, max_records: int) -> list[Any]:
+    def poll(self, timeout_s: float, max_records: int, hold_back: frozenset[int] = frozenset()) -> list[Any]:
         """Return the records (kafka-python's `ConsumerRecord`) that are there, each partition's in order.
+
+        Args:
+            timeout_s: How long to wait for one.
+            max_records: How many at the most.
+            hold_back: Partitions to return none of; what was fetched of them is kept.
 
         Raises:
             SubscriptionError: The group or the topic cannot be read.
         """
+        if hold_back != self._held_back:
+            self._hold_back(hold_back)
+        self._take_up_parked()
         try:
             batches = self._consumer.poll(timeout_ms=math.ceil(timeout_s * 1000), max_records=max_records)
+        except POSITION_ERRORS as exc:
+            self._positions.mend(self._consumer, self._holder, exc)
+            batches = {}
         except kafka.errors.KafkaError as exc:
             raise SubscriptionError(f"group {self.group} cannot read {self.topic}: {exc}") from exc
+        # A cooperative rebalance that moves nothing of this member's tells the listener nothing.
+        if self._consumer.group_metadata().generation_id > self._membership.generation:
+            self._note_membership(is_lost=False)
         return [record for records in batches.values() for record in records]
 
     def stay(self) -> None:
         """Take part in the group's life without taking frames: for back pressure."""
+        self._held_back = frozenset()
         partitions = self._consumer.assignment()
         self._consumer.pause(*partitions)
         try:
@@ -120,7 +136,22 @@ class FrameSubscription:
 
     def commit(self, offsets: dict[int, int]) -> Any:
         """Begin to commit; the future (kafka-python's) tells the end on Kafka's I/O thread."""
-        return self._consumer.commit_async(_commit_offsets(self.topic, offsets))
+        return self._consumer.commit_async(self.commit_offsets(offsets))
+
+    def commit_offsets(self, offsets: dict[int, int]) -> dict[Any, Any]:
+        """Return offsets by partition as kafka-python commits them."""
+        return commit_offsets(self.topic, offsets)
+
+    @property
+    def membership(self) -> Membership:
+        """Who this member was when it polled last, or when partitions came or went since. Any thread."""
+        return self._membership
+
+    def _note_membership(self, *, is_lost: bool) -> None:
+        """Look who this member is now; where it was taken for dead it is not who it was."""
+        self._losses += is_lost
+        metadata = self._consumer.group_metadata()
+        self._membership = Membership(metadata.generation_id, metadata.member_id, self._losses, metadata)
 
     def positions(self) -> dict[int, tuple[int | None, int | None]]:
         """Return for each partition held the next offset and the log's end, as far as known without asking."""
@@ -142,74 +173,20 @@ class FrameSubscription:
                 log.warning("leaving group %s: %s", self.group, exc)
             self._consumer = None
 
-    def _commit_start(self, timestamp_ms: int) -> None:
-        """Commit the offsets of a time for those partitions that the group has no commit of."""
-        with closing(self._cluster.consumer(group=self.group)) as consumer:
-            try:
-                numbers = consumer.partitions_for_topic(self.topic)
-                partitions = [TopicPartition(self.topic, number) for number in sorted(numbers)]
-                consumer.assign(partitions)
-                new = [tp for tp in partitions if consumer.committed(tp, timeout_ms=_START_TIMEOUT_MS) is None]
-                found = consumer.offsets_for_times(dict.fromkeys(new, timestamp_ms), timeout_ms=_START_TIMEOUT_MS)
-                ends = consumer.end_offsets(new, timeout_ms=_START_TIMEOUT_MS)
-                starts = {tp.partition: found[tp].offset if found.get(tp) else ends[tp] for tp in new}
-                if starts:
-                    consumer.commit(_commit_offsets(self.topic, starts), timeout_ms=_START_TIMEOUT_MS)
-            except (kafka.errors.UnknownMemberIdError, kafka.errors.CommitFailedError):
-                log.warning("group %s has members already: it goes on where it is, not at --from", self.group)
-            except kafka.errors.KafkaError as exc:
-                raise SubscriptionError(
-                    f"group {self.group} cannot begin {self.topic} at {self._options.start}: {exc}"
-                ) from exc
+    def _hold_back(self, numbers: frozenset[int]) -> None:
+        assigned = self._consumer.assignment()
+        wanted = {partition for partition in assigned if partition.partition in numbers}
+        paused = self._consumer.paused()
+        self._consumer.pause(*(wanted - paused))
+        self._consumer.resume(*((paused - wanted) & assigned))
+        self._held_back = numbers
 
+    def _take_up_parked(self) -> None:
+        """Let kafka-python return what it parked of a partition that was paused for a while.
 
-class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
-    """Finishes and commits what is in flight before partitions go, and seeks what was dropped when they stay."""
-
-    def __init__(self, consumer: Any, topic: str, holder: Holder, timeout_s: float) -> None:
-        self._consumer = consumer
-        self._topic = topic
-        self._holder = holder
-        self._timeout_s = timeout_s
-        self._unfinished: dict[int, int] = {}
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Seek the partitions that were here before to their first unfinished frame."""
-        partitions = {tp.partition for tp in assigned}
-        for number in partitions & set(self._unfinished):
-            self._consumer.seek(TopicPartition(self._topic, number), self._unfinished[number])
-        # Whatever went elsewhere comes back with the offsets that its next owner committed.
-        self._unfinished.clear()
-        self._holder.assigned(partitions)
-        if partitions:
-            log.info("assigned partitions %s of %s", sorted(partitions), self._topic)
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Finish and commit, within the time-out, then let the partitions go."""
-        partitions = {tp.partition for tp in revoked}
-        if not partitions:
-            return
-        self._holder.revoking(partitions)
-        deadline_s = time.monotonic() + self._timeout_s
-        while not self._holder.is_finished(partitions) and time.monotonic() < deadline_s:
-            # Kafka's own loop sleeps, so heartbeats go on.
-            await self._consumer._net.sleep(_CHECK_INTERVAL_S)  # noqa: SLF001 - there is no public way
-        commits = {number: offset for number, (offset, _) in self._holder.commits().items() if number in partitions}
-        if commits:
-            try:
-                await self._consumer.commit_async(_commit_offsets(self._topic, commits))
-            except kafka.errors.KafkaError as exc:
-                log.warning("partitions %s went before their offsets were committed: %s", sorted(partitions), exc)
-        self._unfinished |= self._holder.gave_up(partitions)
-        log.info("gave up partitions %s of %s", sorted(partitions), self._topic)
-
-    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Drop everything: another member has the partitions already, and a commit would be refused."""
-        partitions = {tp.partition for tp in lost}
-        self._holder.revoking(partitions)
-        self._unfinished |= self._holder.gave_up(partitions)
-        log.warning("lost partitions %s of %s: this member was taken for dead", sorted(partitions), self._topic)
-
-
-def _commit_offsets(topic: str, offsets: dict[int, int]) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {TopicPartition(topic, number): OffsetAndMetadata(offset, "", -1) for number, offset in offsets.items()}
+        It does so only where no other partition's records are in line, and takes finished ones for such: without
+        this it neither returns what is parked nor fetches on.
+        """
+        fetcher = self._consumer._fetcher  # noqa: SLF001 - there is no public way
+        if fetcher._paused_partition_records and not fetcher._next_partition_records:  # noqa: SLF001 - the same
+            fetcher._next_partition_records = None  # noqa: SLF001 - the same

@@ -5,15 +5,16 @@ are the API's own, which do nothing.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.metrics import MeterProvider
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, TracerProvider, set_span_in_context
 
 from consumers.batch import Batch, Kind
+from consumers.unread import Unread
 from messaging import telemetry as names
 from messaging.frame import Frame
 from messaging.trace_context import is_sampled, span_context, traceparent_of
@@ -25,6 +26,12 @@ END_TO_END_DURATION: Final = "streamer.frame.end_to_end.duration"
 FRAMES: Final = "streamer.frames"
 #: Frames whose capture time lies in the future: a camera's clock is ahead.
 CLOCK_SKEW: Final = "streamer.clock_skew"
+#: Frames that were deleted before they were read, by `reason`.
+FRAMES_LOST: Final = "streamer.consumer.frames_lost"
+#: Frames that are not read yet, of each partition held.
+LAG: Final = "streamer.consumer.lag"
+#: Seconds until retention deletes the first of them, of each partition held where that is to be expected.
+LOSS_HORIZON: Final = "streamer.consumer.loss_horizon"
 #: Frames in a micro-batch.
 BATCH_SIZE: Final = "streamer.batch.size"
 #: Seconds from taking up a micro-batch to its labels. Source: the messaging conventions.
@@ -66,6 +73,14 @@ class ConsumerTelemetry:
         self._batch_size = meter.create_histogram(BATCH_SIZE, unit="{frame}", description="frames in a micro-batch")
         self._frames = meter.create_counter(FRAMES, unit="{frame}", description="frames by outcome and reason")
         self._skew = meter.create_counter(CLOCK_SKEW, unit="{frame}", description="frames captured in the future")
+        self._lost = meter.create_counter(FRAMES_LOST, unit="{frame}", description="frames deleted before being read")
+        self._unread: Mapping[int, Unread] = {}
+        meter.create_observable_gauge(
+            LAG, [self._observe_lag], unit="{frame}", description="frames not read yet, by partition"
+        )
+        meter.create_observable_gauge(
+            LOSS_HORIZON, [self._observe_loss_horizon], unit="s", description="time until unread frames are deleted"
+        )
 
     def polled(self, frames: Sequence[Frame], began_ns: int) -> None:
         """Note a poll that returned frames, since `began_ns` (wall clock): a `poll` span with its links."""
@@ -126,6 +141,35 @@ class ConsumerTelemetry:
         if self.wants(frame):  # the exemplar ties the figure to the frame's trace
             context = set_span_in_context(NonRecordingSpan(span_context(frame.traceparent)), Context())
         self._end_to_end.record(latency_s, {names.GROUP_NAME: self._group}, context=context)
+
+    def unread(self, by_partition: Mapping[int, Unread]) -> None:
+        """Note what is unread of the partitions held now; what is no longer held is no longer reported."""
+        self._unread = dict(by_partition)
+
+    def lost(self, count: int, reason: str) -> None:
+        """Note frames that were deleted before they were read."""
+        self._lost.add(count, {"reason": reason, names.GROUP_NAME: self._group})
+
+    def _observe_lag(self, _: CallbackOptions) -> list[Observation]:
+        return [
+            Observation(unread.lag, self._of_partition(partition))
+            for partition, unread in self._unread.items()
+            if unread.lag is not None
+        ]
+
+    def _observe_loss_horizon(self, _: CallbackOptions) -> list[Observation]:
+        return [
+            Observation(unread.loss_horizon_s, self._of_partition(partition))
+            for partition, unread in self._unread.items()
+            if unread.loss_horizon_s is not None
+        ]
+
+    def _of_partition(self, partition: int) -> dict[str, str]:
+        return {
+            names.DESTINATION_NAME: self._frames_topic,
+            names.PARTITION_ID: str(partition),
+            names.GROUP_NAME: self._group,
+        }
 
     def _call(self, name: str, kind: str, frames: Sequence[Frame], began_ns: int) -> None:
         """Make the span of a call to Kafka that ends now, linked to its sampled frames; without any there is none."""

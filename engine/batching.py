@@ -1,7 +1,8 @@
 """The micro-batcher: the one place where frames become batches. A pure state machine; `now_s` is an argument."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
@@ -16,6 +17,10 @@ class _Waiting(NamedTuple, Generic[Item]):
 class MicroBatcher(Generic[Item]):
     """Gathers items into batches that close by size, by bytes or by age, in the order in which the items came.
 
+    With a key, and while more items wait than fit a batch, the keys take turns, each with its oldest item: one key's
+    flood makes no other's item wait for more than one item of each key. Turns go on from batch to batch, and an item
+    that takes the place of a discarded one of its key keeps the turn. Each key's own order stays.
+
     The age counts from the first item that waits, from when it was added, and nothing re-arms it: an item that
     comes after an idle gap waits its full time for company, one that waited through a busy device waits no more.
     A time-out of zero is legal: every batch is due at once.
@@ -23,25 +28,33 @@ class MicroBatcher(Generic[Item]):
     Not thread-safe; no clock of its own: every `now_s` is of one monotonic clock.
     """
 
-    def __init__(self, size: int, timeout_s: float, budget_bytes: int) -> None:
+    def __init__(
+        self, size: int, timeout_s: float, budget_bytes: int, key: Callable[[Item], Hashable] | None = None
+    ) -> None:
         """Set the bounds.
 
         Args:
             size: Items in a batch, at the most.
             timeout_s: How long a batch's first item waits, at the most.
             budget_bytes: Bytes in a batch, at the most, save for an item that is larger alone.
+            key: Whose item it is, for fairness; None takes all items in the order in which they came.
         """
         if size < 1 or timeout_s < 0 or budget_bytes < 1:
             raise ValueError("a batch holds at least one item and one byte, and its time-out is not negative")
         self._size = size
         self._timeout_s = timeout_s
         self._budget_bytes = budget_bytes
-        self._waiting: deque[_Waiting[Item]] = deque()
+        self._key = key
+        # Items wait in the order in which they came; they are sorted by key, once each, where there is contention.
+        self._arrived: deque[_Waiting[Item]] = deque()
+        self._queues: dict[Hashable, deque[_Waiting[Item]]] = {}
+        self._turns: deque[Hashable] = deque()  # the keys of the queues, whose turn is next first
+        self._sorted = 0  # items in the queues
         self._waiting_bytes = 0
 
     def __len__(self) -> int:
         """Return how many items wait."""
-        return len(self._waiting)
+        return len(self._arrived) + self._sorted
 
     @property
     def waiting_bytes(self) -> int:
@@ -50,21 +63,22 @@ class MicroBatcher(Generic[Item]):
 
     def add(self, item: Item, size_bytes: int, now_s: float) -> None:
         """Let an item wait for its batch."""
-        self._waiting.append(_Waiting(item, size_bytes, now_s))
+        self._arrived.append(_Waiting(item, size_bytes, now_s))
         self._waiting_bytes += size_bytes
 
     def due_at_s(self) -> float | None:
         """Return when the next batch closes by age, or has closed; None where nothing waits."""
-        return self._waiting[0].since_s + self._timeout_s if self._waiting else None
+        return self._oldest_since_s() + self._timeout_s if len(self) else None
 
     def is_due(self, now_s: float) -> bool:
         """Tell whether `take` would give a batch."""
-        if not self._waiting:
+        count = len(self)
+        if not count:
             return False
         return (
-            len(self._waiting) >= self._size
+            count >= self._size
             or self._waiting_bytes >= self._budget_bytes
-            or now_s >= self._waiting[0].since_s + self._timeout_s
+            or now_s >= self._oldest_since_s() + self._timeout_s
         )
 
     def take(self, now_s: float, *, force: bool = False) -> list[Item]:
@@ -76,27 +90,84 @@ class MicroBatcher(Generic[Item]):
         """
         if not (force or self.is_due(now_s)):
             return []
+        if self._key is not None and (
+            self._sorted or len(self._arrived) > self._size or self._waiting_bytes > self._budget_bytes
+        ):
+            self._sort(self._key)
+            return self._take_by_turns()
         batch: list[Item] = []
         taken_bytes = 0
-        while self._waiting and len(batch) < self._size:
-            item, size_bytes, _ = self._waiting[0]
+        while self._arrived and len(batch) < self._size:
+            item, size_bytes, _ = self._arrived[0]
             if batch and taken_bytes + size_bytes > self._budget_bytes:
                 break
-            self._waiting.popleft()
+            self._arrived.popleft()
             taken_bytes += size_bytes
             batch.append(item)
         self._waiting_bytes -= taken_bytes
         return batch
 
     def discard(self, is_unwanted: Callable[[Item], bool]) -> list[Item]:
-        """Take out and return the items that are not wanted any more; the others keep their order and age."""
-        unwanted = [waiting for waiting in self._waiting if is_unwanted(waiting.item)]
+        """Take out and return the items that are not wanted any more; the others keep their order, age and turn."""
+        unwanted = [waiting for waiting in self._oldest_first() if is_unwanted(waiting.item)]
         if unwanted:
+            if self._key is not None:
+                self._sort(self._key)  # the newest item of a key finds the turn of those that go
             gone = {id(waiting) for waiting in unwanted}
-            self._waiting = deque(waiting for waiting in self._waiting if id(waiting) not in gone)
+            self._arrived = deque(waiting for waiting in self._arrived if id(waiting) not in gone)
+            for key, queue in list(self._queues.items()):
+                self._queues[key] = deque(waiting for waiting in queue if id(waiting) not in gone)
+                if not self._queues[key]:
+                    del self._queues[key]
+            self._turns = deque(key for key in self._turns if key in self._queues)
+            self._sorted = sum(map(len, self._queues.values()))
             self._waiting_bytes -= sum(waiting.size_bytes for waiting in unwanted)
         return [waiting.item for waiting in unwanted]
 
     def waiting(self) -> list[Item]:
-        """Return the items that wait, oldest first."""
-        return [waiting.item for waiting in self._waiting]
+        """Return the items that wait, oldest first; of different keys and the same age in any order."""
+        return [waiting.item for waiting in self._oldest_first()]
+
+    def _oldest_since_s(self) -> float:
+        if not self._sorted:
+            return self._arrived[0].since_s
+        # Whatever is sorted is older than what has arrived since; and where this is asked for, few items wait.
+        return min(queue[0].since_s for queue in self._queues.values())
+
+    def _oldest_first(self) -> list[_Waiting[Item]]:
+        waiting = sorted(chain.from_iterable(self._queues.values()), key=lambda waiting: waiting.since_s)
+        return [*waiting, *self._arrived]
+
+    def _sort(self, key_of: Callable[[Item], Hashable]) -> None:
+        queues = self._queues
+        for waiting in self._arrived:
+            key = key_of(waiting.item)
+            queue = queues.get(key)
+            if queue is None:
+                queues[key] = deque((waiting,))
+                self._turns.append(key)
+            else:
+                queue.append(waiting)
+        self._sorted += len(self._arrived)
+        self._arrived.clear()
+
+    def _take_by_turns(self) -> list[Item]:
+        turns, queues = self._turns, self._queues
+        batch: list[Item] = []
+        taken_bytes = 0
+        while turns and len(batch) < self._size:
+            key = turns[0]
+            queue = queues[key]
+            item, size_bytes, _ = queue[0]
+            if batch and taken_bytes + size_bytes > self._budget_bytes:
+                break
+            queue.popleft()
+            turns.rotate(-1)
+            if not queue:
+                turns.pop()
+                del queues[key]
+            taken_bytes += size_bytes
+            batch.append(item)
+        self._sorted -= len(batch)
+        self._waiting_bytes -= taken_bytes
+        return batch

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
 from engine.errors import InferenceError, ModelError, ModelNotFoundError, NotOpenError, OptionsError
 from engine.models.files import ModelFile, locate_model
-from engine.models.program import Program, Tensors, TensorSpec, random_values
+from engine.models.program import Program, Tensors, TensorSpec, random_values, with_rows
 from engine.options import UPDATABLE, nearest, session_options
 from engine.session_keywords import read_keywords
 from engine.session_metrics import LatencyMetrics, ProfiledFunction, Profiles, metrics_lines, profile_lines
@@ -342,11 +342,7 @@ class Session:
         rows = program.rows_for(count) if 0 < count <= (program.max_rows or count) else count
         if rows == count:
             return inputs, count if program.ladder else None
-        padded = {
-            name: np.concatenate([value, np.zeros((rows - count, *value.shape[1:]), value.dtype)])
-            for name, value in inputs.items()
-        }
-        return padded, count
+        return {name: with_rows(value, rows) for name, value in inputs.items()}, count
 
     def _resolved_shapes(self) -> tuple[ShapeDict, ShapeDict]:
         with self._life:

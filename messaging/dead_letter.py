@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from messaging.cloudevents import DEAD_LETTER_TYPE, SPEC_VERSION, Message, read_headers, replace_headers
-from messaging.frame import Frame
+from messaging.cloudevents import DEAD_LETTER_TYPE, FRAME_TYPE, SPEC_VERSION, Message, read_headers, replace_headers
+from messaging.errors import MessageError
+from messaging.frame import MAX_ID_CHARS, MAX_REPLAY, Frame, read_frame
 from messaging.timestamps import format_us
 
 Reason = Literal[
@@ -23,6 +24,8 @@ _MAX_ERROR_CHARS = 500
 #: A frame of `MAX_FRAME_BYTES` leaves 64 KiB of a message; our own headers take less than 8.
 _MAX_HEADER_BYTES = 56 * 1024
 _MAX_NUMBER_DIGITS = 18
+#: What a dead letter says beside its frame's own headers.
+_ABOUT_IT = frozenset({"group", "reason", "error", "original-topic", "original-partition", "original-offset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class DeadLetter:
         reason: One of `REASONS`.
         error: One line about what was wrong.
         original_topic: Where the frame stands, with `original_partition` and `original_offset`.
+        replay: How many times the frame had been put back by then; 0 for a live one.
     """
 
     camera: str
@@ -45,7 +49,20 @@ class DeadLetter:
     original_topic: str
     original_partition: int
     original_offset: int
+    replay: int
     data: bytes
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it says whose frame it is, and where that stands; else it is none of ours."""
+        names_are_there = self.frame_id and self.group and self.original_topic
+        names_are_believed = max(len(self.frame_id), len(self.group)) <= MAX_ID_CHARS
+        return bool(names_are_there and names_are_believed and min(self.original_partition, self.original_offset) >= 0)
+
+    @property
+    def has_bytes(self) -> bool:
+        """Whether the frame's bytes are here; else they are where the frame stands. An empty frame's are none."""
+        return bool(self.data) or self.reason == "empty"
 
 
 def write_dead_letter(
@@ -63,6 +80,7 @@ def write_dead_letter(
         "ce_type": DEAD_LETTER_TYPE.encode(),
         "ce_subject": camera,
         "ce_time": format_us(frame.captured_at_us).encode(),
+        "ce_sequence": str(frame.sequence).encode(),
         "traceparent": (traceparent or frame.traceparent).encode(),
         "group": group.encode(),
         "reason": reason.encode(),
@@ -74,6 +92,10 @@ def write_dead_letter(
     theirs = frame.headers if frame.size_bytes - len(frame.data) <= _MAX_HEADER_BYTES else ()
     if not read_headers(theirs).get("ce_source"):
         changes["ce_source"] = b"/cameras/" + camera
+    if frame.truth:
+        changes["ce_truth"] = frame.truth.encode()
+    if frame.replay:
+        changes["ce_replay"] = str(frame.replay).encode()
     value = frame.data if len(frame.data) <= max_value_bytes else b""
     return Message(camera, value, replace_headers(theirs, changes))
 
@@ -90,8 +112,54 @@ def read_dead_letter(record: Any) -> DeadLetter:
         original_topic=texts.get("original-topic", ""),
         original_partition=_number(texts.get("original-partition")),
         original_offset=_number(texts.get("original-offset")),
+        replay=max(_number(texts.get("ce_replay")), 0),
         data=record.value or b"",
     )
+
+
+def write_replay(record: Any, replay: int, original: Any = None) -> Message:
+    """Turn a dead letter back into its frame, for the one group that could not classify it.
+
+    Camera, id, sequence and capture time are what they were, though the frame's producer gave none of them and they
+    came from its place in the log. Its own headers come back; what the dead letter said about it does not.
+
+    Args:
+        record: The dead letter (kafka-python's `ConsumerRecord`).
+        replay: How many times the frame is put back with this one.
+        original: The frame's own record, where its bytes had to stay behind.
+
+    Raises:
+        MessageError: The dead letter does not say whose frame it is, or `original` is another frame.
+    """
+    letter = read_dead_letter(record)
+    if not letter.is_whole:
+        raise MessageError("not a dead letter of streamer")
+    place = {
+        "topic": letter.original_topic,
+        "partition": letter.original_partition,
+        "offset": letter.original_offset,
+    }
+    frame = read_frame(record._replace(**place))
+    value, theirs = frame.data, [each for each in frame.headers if each[0] not in _ABOUT_IT]
+    if original is not None:
+        if read_frame(original).frame_id != letter.frame_id:
+            raise MessageError(
+                f"another frame stands at {letter.original_topic}-{letter.original_partition} "
+                f"offset {letter.original_offset}"
+            )
+        value, theirs = original.value or b"", original.headers
+    changes = {
+        "ce_specversion": SPEC_VERSION,
+        "ce_id": frame.frame_id.encode(),
+        "ce_type": FRAME_TYPE.encode(),
+        "ce_subject": frame.camera.encode(),
+        "ce_time": format_us(frame.captured_at_us).encode(),
+        "ce_sequence": str(frame.sequence).encode(),
+        "traceparent": frame.traceparent.encode(),
+        "ce_replayfor": letter.group.encode(),
+        "ce_replay": str(min(replay, MAX_REPLAY)).encode(),
+    }
+    return Message(frame.camera.encode(), value, replace_headers(theirs, changes))
 
 
 def _one_line(text: str) -> str:

@@ -2,6 +2,9 @@
 
 MessagingError
 ├── BrokerUnavailableError    nothing answers at the bootstrap servers            (exit 1, retriable)
+├── BrokerRefusedError        something answers, and there is no way in           (exit 1)
+├── TokenError                there is no token to log in with                    (exit 1)
+├── SecuritySettingError      TLS or login cannot be as they are asked for        (exit 2)
 ├── BrokerAddressError        the bootstrap servers cannot be an address          (exit 2)
 ├── TopicError                a topic is missing, refused or wrongly set up       (exit 1)
 └── MessageError              a message does not follow its contract              (exit 1)
@@ -29,6 +32,20 @@ class BrokerUnavailableError(MessagingError):
             f"no Kafka broker answers at {bootstrap_servers}: start one with `streamer broker`, "
             "or name yours with --bootstrap-servers"
         )
+
+
+class BrokerRefusedError(MessagingError):
+    """Something answers, but TLS or the login fails; the message says what to check."""
+
+
+class TokenError(MessagingError):
+    """The token to log in with cannot be had, or has ended."""
+
+
+class SecuritySettingError(MessagingError):
+    """TLS or login cannot be as they are asked for: something is missing, contradicts itself, or cannot be read."""
+
+    exit_code = 2
 
 
 class BrokerAddressError(MessagingError):

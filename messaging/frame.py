@@ -15,9 +15,11 @@ _MAX_SEQUENCE_DIGITS = 18
 #: What a header may hold to be believed; it travels on in key, headers and value of the outcome, which have to fit
 #: into a message as well.
 _MAX_CAMERA_CHARS = 200
-_MAX_ID_CHARS = 1000
+MAX_ID_CHARS = 1000
 _MAX_CHARS = {"ce_subject": _MAX_CAMERA_CHARS, "ce_truth": 200, "content-type": 100}
 _MAX_KEY_BYTES = 200
+#: More replays than this are not believed.
+MAX_REPLAY = 99_999_999
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ def read_frame(record: Any) -> Frame:
     texts = {
         name: text
         for name, text in read_headers(record.headers).items()
-        if len(text) <= _MAX_CHARS.get(name, _MAX_ID_CHARS)
+        if len(text) <= _MAX_CHARS.get(name, MAX_ID_CHARS)
     }
     topic: str = record.topic
     partition: int = record.partition
@@ -115,7 +117,6 @@ def read_frame(record: Any) -> Frame:
         0 < len(sequence_text) <= _MAX_SEQUENCE_DIGITS and sequence_text.isascii() and sequence_text.isdigit()
     )
     identity = texts.get("ce_id") or f"{camera}/{topic}-{partition}/{offset}"
-    replay_text = texts.get("ce_replay", "")
     return Frame(
         camera=camera,
         session=_session_of(identity, camera, sequence_text) if has_sequence else None,
@@ -129,7 +130,7 @@ def read_frame(record: Any) -> Frame:
         has_remote_context=has_context,
         truth=texts.get("ce_truth") or None,
         replay_for=texts.get("ce_replayfor") or None,
-        replay=int(replay_text) if replay_text.isascii() and replay_text.isdigit() and len(replay_text) < 9 else 0,
+        replay=_replay_of(texts.get("ce_replay", "")),
         topic=topic,
         partition=partition,
         offset=offset,
@@ -139,7 +140,15 @@ def read_frame(record: Any) -> Frame:
 
 def _text_of_key(key: bytes | None) -> str:
     """Read a key as text, bytes that are no UTF-8 escaped, so that different keys stay different cameras."""
-    return key.decode(errors="backslashreplace") if key and len(key) <= _MAX_KEY_BYTES else ""
+    text = key.decode(errors="backslashreplace") if key and len(key) <= _MAX_KEY_BYTES else ""
+    # Longer than it could come back as, in the headers of a replay.
+    return text if len(text) <= _MAX_CAMERA_CHARS else ""
+
+
+def _replay_of(text: str) -> int:
+    """Return how many times a frame was put back; 0 where that cannot be believed."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_REPLAY))
+    return int(text) if is_number else 0
 
 
 def _session_of(identity: str, camera: str, sequence: str) -> str | None:

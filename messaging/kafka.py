@@ -3,7 +3,8 @@
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -12,8 +13,10 @@ import kafka.errors
 from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import murmur2
 
-from messaging.errors import BrokerAddressError, BrokerUnavailableError, MessagingError
+from messaging.connections import ConnectionWatch
+from messaging.errors import BrokerAddressError, BrokerRefusedError, BrokerUnavailableError, MessagingError
 from messaging.record_reading import read_any_record
+from messaging.security import Security
 from messaging.selector import QuickSelector
 
 log = logging.getLogger(__name__)
@@ -22,6 +25,9 @@ log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 #: The largest picture that fits into a message beside its headers.
 MAX_FRAME_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
+
+#: Messages wait this long for a broker that went away; what bounds them is the bound on whatever they are made of.
+DAY_MS = 24 * 3600 * 1000
 
 #: A broker that does not answer at the start is an error within this time. Source: measured, a healthy local
 #: broker answers within 0.3 s, and the whole command has to end within 10 s.
@@ -38,6 +44,17 @@ def close_producer(producer: Any, timeout_s: float) -> None:
     except kafka.errors.KafkaError as exc:
         log.warning("Kafka did not answer before the end: %s", exc)
         producer._closed = True  # noqa: SLF001 - there is no public way
+
+
+def abort(producer: Any) -> None:
+    """Abort the open transaction.
+
+    Raises:
+        kafka.errors.KafkaError: It cannot be aborted: the producer is fenced, or of no more use.
+    """
+    producer.abort_transaction()
+    # kafka-python keeps offsets that were refused, and would commit them with the next transaction.
+    producer._transaction_manager._pending_txn_offset_commits.clear()  # noqa: SLF001 - there is no public way
 
 
 def quiet_kafka_logs() -> None:
@@ -81,12 +98,14 @@ class Kafka:
     Attributes:
         bootstrap_servers: One or more `host:port`, separated by commas.
         client_id: What this program calls itself in the broker's logs and quotas.
+        security: TLS and login of every client.
     """
 
     bootstrap_servers: str = "127.0.0.1:9092"
     client_id: str = "streamer"
+    security: Security = field(default_factory=Security)
 
-    def producer(self, *, linger_ms: int, delivery_timeout_ms: int = 120_000) -> Any:
+    def producer(self, *, linger_ms: int, delivery_timeout_ms: int = 120_000, **overrides: Any) -> Any:
         """Make a producer (`kafka.KafkaProducer`). It is thread-safe; its memory is not bounded (bound it yourself).
 
         Raises:
@@ -109,7 +128,39 @@ class Kafka:
             # Sticky keys, one murmur2 per camera and not per frame.
             partitioner=CameraPartitioner(),
             reconnect_backoff_max_ms=2_000,
+            **overrides,
         )
+
+    def transactional_producer(self, transactional_id: str, transaction_timeout_ms: int) -> Any:
+        """Make a producer of transactions, and end whatever an earlier owner of the id left open.
+
+        Args:
+            transactional_id: Whoever asks for the same one later fences this producer.
+            transaction_timeout_ms: The broker aborts a transaction that is open for longer.
+
+        Raises:
+            BrokerUnavailableError: No broker answers.
+            MessagingError: The broker refuses: the id is not allowed here, or the time-out is beyond its limit.
+        """
+        producer = self.producer(
+            linger_ms=0,  # whoever commits flushes
+            delivery_timeout_ms=DAY_MS,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=transaction_timeout_ms,
+        )
+        # After INVALID_PRODUCER_EPOCH kafka-python asks for a new epoch: a fenced producer would fence its successor.
+        manager = producer._transaction_manager  # noqa: SLF001 - there is no public way
+        manager._supports_epoch_bump = lambda: False  # noqa: SLF001 - the same
+        try:
+            producer.init_transactions()
+        except BaseException as exc:
+            close_producer(producer, 0.0)
+            if isinstance(exc, kafka.errors.KafkaTimeoutError):
+                raise BrokerUnavailableError.at(self.bootstrap_servers) from exc
+            if isinstance(exc, kafka.errors.KafkaError):
+                raise MessagingError(f"Kafka refuses transactions of {transactional_id}: {exc}") from exc
+            raise
+        return producer
 
     def consumer(self, *, group: str | None = None, **overrides: Any) -> Any:
         """Make a consumer (`kafka.KafkaConsumer`), for one thread. Without `group` it reads by `assign`.
@@ -150,15 +201,24 @@ class Kafka:
     def _connect(self, client: Callable[..., Any], **settings: Any) -> Any:
         quiet_kafka_logs()
         servers = addresses(self.bootstrap_servers)
+        watch = ConnectionWatch()
         try:
-            return client(
-                bootstrap_servers=servers,
-                client_id=self.client_id,
-                selector=QuickSelector,
-                bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,
-                **settings,
-            )
+            with ExitStack() as unmade:
+                unmade.callback(watch.close)
+                made = client(
+                    bootstrap_servers=servers,
+                    client_id=self.client_id,
+                    selector=QuickSelector,
+                    bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,
+                    kafka_client=watch,
+                    **self.security.client_settings(servers),
+                    **settings,
+                )
+                unmade.pop_all()
+                return made
         except (kafka.errors.KafkaTimeoutError, kafka.errors.KafkaConnectionError) as exc:
+            if watch.refusal is not None:
+                raise BrokerRefusedError(watch.refusal) from exc
             raise BrokerUnavailableError.at(self.bootstrap_servers) from exc
         except kafka.errors.KafkaError as exc:
             raise MessagingError(f"cannot talk to Kafka at {self.bootstrap_servers}: {exc}") from exc

@@ -133,6 +133,22 @@ class TopicReader:
         """Continue with `offset` in `partition`."""
         self._consumer.seek(TopicPartition(self._topic, partition), offset)
 
+    def seek_to_time(self, time_us: int) -> dict[int, int]:
+        """Continue, in each partition, with the first record of that time (µs since 1970) or later.
+
+        Returns:
+            The offsets; the partition's end where all of it is older. Raises as `read_to_end` does.
+        """
+        timeout_ms = int(_ANSWER_TIMEOUT_S * 1000)
+        with self._asking():
+            times = dict.fromkeys(self._partitions, max(time_us // 1000, 0))
+            found = self._consumer.offsets_for_times(times, timeout_ms=timeout_ms)
+        ends = self.end_offsets()
+        offsets = {tp.partition: found[tp].offset if found.get(tp) else ends[tp.partition] for tp in self._partitions}
+        for partition, offset in offsets.items():
+            self.seek(partition, offset)
+        return offsets
+
     def close(self) -> None:
         """Let the connection go; closing twice is harmless."""
         if self._consumer is not None:

@@ -40,12 +40,20 @@ class CameraStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="camera", 
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):
-    """A partition that a worker holds. Offsets are None while they are not known."""
+    """A partition that a worker holds. Offsets are None while they are not known.
+
+    Attributes:
+        first_offset: The first that the group answers for.
+        position: The next that is read.
+        lag: Frames that are not read yet.
+        loss_horizon_s: How soon retention deletes the first of them; None where that is not to be expected.
+    """
 
     partition: int
     first_offset: int | None
     position: int | None
     lag: int | None
+    loss_horizon_s: float | None = None
 
 
 class StepStatus(msgspec.Struct, frozen=True):
@@ -66,6 +74,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", 
         state: `starting`, `running`, `draining`, `stopped` or `failed`.
         waiting_frames: Frames polled and not yet in a micro-batch.
         frames_in_flight: Frames polled and not yet committed.
+        frames_lost: Frames that retention deleted before this worker had read them, since its start.
         utilisation: Share of the last second in which the device had work, 0–1.
     """
 
@@ -90,6 +99,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", 
     utilisation: float
     steps: tuple[StepStatus, ...]
     updated_at: str
+    frames_lost: int = 0
 
 
 Status = CameraStatus | WorkerStatus

@@ -177,12 +177,29 @@ def describe_topics(kafka_cluster: Kafka, names: TopicNames) -> list[TopicDescri
     ]
 
 
-def max_message_bytes(kafka_cluster: Kafka, topic: str) -> int:
-    """Return the largest message that a topic takes, and that our clients send; ours where the broker does not say."""
-    try:
-        with closing(kafka_cluster.admin()) as admin:
+def topic_settings(kafka_cluster: Kafka, topic: str) -> dict[str, str]:
+    """Return all settings of a topic, the broker's defaults included.
+
+    Raises:
+        BrokerUnavailableError: No broker answers.
+        TopicError: The broker does not say.
+    """
+    with closing(kafka_cluster.admin()) as admin:
+        try:
             resource = ConfigResource(ConfigResourceType.TOPIC, topic)
             settings = admin.describe_configs([resource], config_filter="all")["topic"][topic]
-            return min(int(settings["max.message.bytes"]["value"]), MAX_MESSAGE_BYTES)
-    except (kafka.errors.KafkaError, KeyError, ValueError):
+        except (kafka.errors.KafkaError, KeyError) as exc:
+            raise TopicError(f"cannot read the settings of topic {topic}: {exc}") from exc
+    return {key: str(entry["value"]) for key, entry in settings.items()}
+
+
+def max_message_bytes(kafka_cluster: Kafka, topic: str) -> int:
+    """Return the largest message that a topic takes, and that our clients send; ours where the broker does not say.
+
+    Raises:
+        BrokerUnavailableError: No broker answers.
+    """
+    try:
+        return min(int(topic_settings(kafka_cluster, topic)["max.message.bytes"]), MAX_MESSAGE_BYTES)
+    except (TopicError, KeyError, ValueError):
         return MAX_MESSAGE_BYTES

@@ -1,16 +1,27 @@
 """From settings to objects: the one module that names concrete sources, back ends and topics."""
 
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 from config.cameras import read_cameras
 from config.errors import ConfigError
 from config.settings import CameraSettings, EngineSettings, Settings
 from consumers.admission import Admission
+from consumers.at_least_once import AtLeastOnce
+from consumers.batch import Outgoing
+from consumers.committer import Committer
 from consumers.consumer import Consumer, ConsumerOptions, ConsumerParts
-from consumers.dispatcher import Dispatcher
+from consumers.delivery import Delivery
+from consumers.dispatcher import Dispatcher, camera_of
+from consumers.events import Events
+from consumers.exactly_once import ExactlyOnce, TransactionOptions
 from consumers.freshness import Freshness
-from consumers.in_flight import InFlightLimits
-from consumers.outcomes import ConsumerIdentity, OutcomePublisher
+from consumers.in_flight import InFlight, InFlightLimits
+from consumers.outcomes import ConsumerIdentity, OutcomeWriter
+from consumers.slots import Slots
+from consumers.status_publisher import StatusPublisher
 from consumers.steps import classification_steps
 from consumers.subscription import FrameSubscription, SubscriptionOptions
 from consumers.telemetry import ConsumerTelemetry
@@ -28,11 +39,17 @@ from producers.encoding import JpegEncoder
 from producers.publisher import FramePublisher
 from producers.sources.base import Source
 from producers.sources.uri import open_source
+from streamer.connection import security_of
+from streamer.standby import backend_of
 
 
 def kafka_of(settings: Settings) -> Kafka:
-    """Return where Kafka is."""
-    return Kafka(settings.bootstrap_servers)
+    """Return where Kafka is, and how to get in.
+
+    Raises:
+        SecuritySettingError: A secret cannot be read, or the settings of TLS and login do not go together.
+    """
+    return Kafka(settings.bootstrap_servers, security=security_of(settings))
 
 
 def topic_names(settings: Settings) -> TopicNames:
@@ -102,6 +119,16 @@ def group_of(settings: Settings) -> str:
     return settings.group or f"streamer-device-{settings.device}"
 
 
+def _state_directory(settings: Settings) -> Path:
+    """Return where this machine's workers keep what outlives them."""
+    if settings.state_directory is not None:
+        return settings.state_directory
+    # systemd gives a service a directory of its own.
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    home = os.environ.get("XDG_STATE_HOME") or Path(os.environ.get("HOME") or Path.home()) / ".local" / "state"
+    return Path(given) if given else Path(home) / "streamer"
+
+
 def classifier_of(settings: Settings) -> Classifier:
     """Open the model on its back end.
 
@@ -121,7 +148,7 @@ def classifier_of(settings: Settings) -> Classifier:
     keywords = read_keywords(wanted, is_beside_decoding=True, is_strict=False, open_batch=settings.batch_size)
     # A simulated card that computes nothing needs no model.
     name = settings.model or (None if settings.compute == "none" else "workpiece")
-    return open_classifier(name, keywords.backend(), keywords.options, said)
+    return open_classifier(name, backend_of(settings, keywords, wanted, name), keywords.options, said)
 
 
 def engine_keywords(settings: EngineSettings) -> dict[str, Any]:
@@ -140,35 +167,62 @@ def engine_keywords(settings: EngineSettings) -> dict[str, Any]:
 
 
 def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
-    """Put a consumer together; nothing is started or connected."""
+    """Put a consumer together in the lowest free worker slot; nothing is started or connected.
+
+    Raises:
+        SlotError: The state directory cannot be used.
+    """
     kafka, topics, group = kafka_of(settings), topic_names(settings), group_of(settings)
     spec = classifier.spec
     capacity = min(settings.batch_size, classifier.program.max_rows or settings.batch_size)
     max_age_us = round(settings.max_age.total_seconds() * 1e6) if settings.max_age is not None else None
     freshness = Freshness(settings.policy, max_age_us)
-    telemetry = ConsumerTelemetry(group, topics.frames)
-    identity = ConsumerIdentity(group, settings.device, classifier.backend.name, spec)
+    telemetry, events = ConsumerTelemetry(group, topics.frames), Events(sys.stderr if settings.events else None)
+    slots = Slots(_state_directory(settings), settings.bootstrap_servers, group, settings.device)
+    slot = slots.take()
+    identity = ConsumerIdentity(group, settings.device, classifier.backend.name, spec, slot.number)
+    frames = FrameSubscription(
+        kafka,
+        topics.frames,
+        group,
+        SubscriptionOptions(
+            settings.start,
+            settings.session_timeout.total_seconds(),
+            settings.max_poll_interval.total_seconds(),
+            settings.drain_timeout.total_seconds(),
+            settings.assignor,
+            identity.member_name if settings.static_membership else None,
+        ),
+    )
+    in_flight: InFlight[Outgoing] = InFlight(InFlightLimits(settings.max_in_flight, settings.max_in_flight_bytes))
+    writer = OutcomeWriter(kafka, topics, identity, telemetry)
+    interval_s, early_frames = settings.commit_interval.total_seconds(), max(settings.max_in_flight // 4, 1)
+    delivery: Delivery
+    if settings.delivery == "exactly-once":
+        options = TransactionOptions(interval_s, settings.transaction_timeout.total_seconds(), early_frames)
+        delivery = ExactlyOnce(kafka, writer, frames, in_flight, events, (slots, slot), options)
+    else:
+        committer = Committer(frames, in_flight, early_frames, telemetry, events, interval_s)
+        delivery = AtLeastOnce(kafka, writer, committer, events)
     pipeline = Pipeline(
         classification_steps(
             classifier,
             freshness,
+            events,
             capacity=classifier.program.rows_for(capacity),
             top=settings.top,
             decode_threads=settings.decode_threads,
         ),
-        # The dispatcher bounds what is on its way, and halves of failed batches are sent from the pipeline's threads.
+        # The dispatcher bounds what is on its way, and parts of failed batches are sent from the pipeline's threads.
         max_in_flight=UNBOUNDED,
     )
     parts = ConsumerParts(
-        frames=FrameSubscription(
-            kafka,
-            topics.frames,
-            group,
-            SubscriptionOptions(settings.start, settings.session_timeout.total_seconds()),
-        ),
+        slot=slot,
+        frames=frames,
+        in_flight=in_flight,
         admission=Admission(group, ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels), freshness),
         dispatcher=Dispatcher(
-            MicroBatcher(capacity, settings.batch_timeout.total_seconds(), settings.max_in_flight_bytes),
+            MicroBatcher(capacity, settings.batch_timeout.total_seconds(), settings.max_in_flight_bytes, camera_of),
             pipeline,
             freshness,
             capacity=capacity,
@@ -176,12 +230,13 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         ),
         pipeline=pipeline,
         backend=classifier.backend,
-        outcomes=OutcomePublisher(kafka, topics, identity, telemetry),
+        delivery=delivery,
+        status=StatusPublisher(kafka, identity),
         telemetry=telemetry,
+        events=events,
     )
-    options = ConsumerOptions(
-        limits=InFlightLimits(settings.max_in_flight, settings.max_in_flight_bytes),
+    consumer_options = ConsumerOptions(
         until_idle_s=settings.until_idle.total_seconds() if settings.until_idle is not None else None,
         drain_timeout_s=settings.drain_timeout.total_seconds(),
     )
-    return Consumer(parts, options, topics.status)
+    return Consumer(parts, consumer_options, topics.status)

@@ -79,6 +79,10 @@ class Inference:
         finished_at_s: When it was done with it.
         simulated: Whether times, or answers, come from a simulation.
         padded_rows: How many rows the device worked on for nothing.
+        is_degraded: Whether a standby gave it, in the place of the device that was asked.
+        backend: The standby's back end; empty where it is the one that was asked.
+        device: The standby's device; empty where it is the one that was asked.
+        has_held_inputs: Whether a device that was given up may still read the inputs: nobody may write to them.
     """
 
     outputs: Tensors
@@ -86,6 +90,10 @@ class Inference:
     finished_at_s: float
     simulated: bool = False
     padded_rows: int = 0
+    is_degraded: bool = False
+    backend: str = ""
+    device: str = ""
+    has_held_inputs: bool = False
 
 
 #: Something that wants to be around a computation, as a profiler does.
@@ -118,7 +126,7 @@ class Backend(ABC):
     """
 
     #: The name in the registry and in results.
-    name: ClassVar[str]
+    name: str
     #: The kinds of files that it takes.
     kinds: ClassVar[frozenset[ModelKind]] = frozenset({"onnx"})
     #: Whether it runs without a model file.
@@ -128,6 +136,8 @@ class Backend(ABC):
     refuses: ClassVar[Mapping[str, str]] = {}
     #: Whether times, or answers, come from a simulation.
     is_simulated: ClassVar[bool] = False
+    #: The device where nobody names one; None for a card, whose number is `dev_id`.
+    default_device: ClassVar[str | None] = None
     #: Keywords of its own.
     Own: ClassVar[type[OwnOptions]] = OwnOptions
     #: Keywords that nobody gave, where this machine's cores are shared with the decoding of frames.
@@ -153,6 +163,11 @@ class Backend(ABC):
         """Tell whether a name can be one of its devices; where not, it is only what somebody calls a consumer."""
         del name
         return False
+
+    @classmethod
+    def device_of(cls, options: BackendOptions) -> str:
+        """Return the name of the device that is meant."""
+        return options.device or cls.default_device or str(options.keywords.dev_id)
 
     def compile(self, model: ModelFile, options: BackendOptions) -> ModelFile:
         """Make the file that `open` takes; the model itself where there is nothing to compile.

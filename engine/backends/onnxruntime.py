@@ -40,6 +40,7 @@ class OnnxRuntimeBackend(ThreadedBackend):
 
     name = "onnxruntime"
     uses = frozenset({"dev_id", "num_activations", "set_size", "onnx_define_symbol"})
+    default_device = "cpu"
     Own = HostOptions
     # Decoding needs the cores as well, so an inference has one thread and there are two of them.
     beside_decoding: ClassVar[Mapping[str, int]] = {"num_activations": 2, "inference_threads": 1}
@@ -147,7 +148,7 @@ def message(exc: BaseException) -> str:
 
 
 def _provider(options: BackendOptions) -> tuple[str, Mapping[str, str]]:
-    device = (options.device or "cpu").lower()
+    device = OnnxRuntimeBackend.device_of(options).lower()
     if device == "cpu":
         return ("CPUExecutionProvider", {})
     match = _CUDA.match(device)

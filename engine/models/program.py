@@ -23,6 +23,14 @@ def random_values(
     return random.integers(0, 256 if dtype == np.uint8 else 2, shape).astype(dtype)
 
 
+def with_rows(values: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
+    """Return a tensor with so many rows: the rest is cut off, those that are missing are zero."""
+    missing = rows - len(values)
+    if missing <= 0:
+        return values[:rows]
+    return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """A named input or output.

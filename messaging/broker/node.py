@@ -1,26 +1,15 @@
 """One node of an embedded broker: a Java process and its log."""
 
-import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from messaging.bound_process import bound_to_this
 from messaging.broker.errors import BrokerFailedError
 from messaging.broker.properties import NodeAddress
-
-# Run before Java in Java's own process, because code between fork and exec is not safe in a program with threads:
-# the kernel is asked to kill the process when its parent ends (PR_SET_PDEATHSIG is 1), then it becomes Java.
-_DIE_WITH_PARENT: Final = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the parent ended before Java was started")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 #: Java's exit status after a SIGTERM that it handled.
 _TERMINATED: Final = 128 + signal.SIGTERM
@@ -56,9 +45,7 @@ class Node:
         It dies with this process and, as Linux has it, with the *thread* that calls this.
         """
         assert self.pid is None
-        command = list(java_command)
-        if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
+        command = bound_to_this(java_command, signal.SIGKILL)
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(

@@ -27,7 +27,7 @@ def choose_addresses(options: BrokerOptions) -> tuple[NodeAddress, ...]:
         if asked.count(port) > 1:
             raise BrokerBusyError(f"port {port} is asked for twice: for clients and for controllers")
         require_free(port)
-    free = iter(_free_ports(2 * options.nodes, without=asked))
+    free = iter(free_ports(2 * options.nodes, without=asked))
     return tuple(
         NodeAddress(
             node=number + 1,
@@ -47,12 +47,12 @@ def require_free(port: int) -> None:
     if (why := _why_not(port)) is None:
         return
     others = (other for other in range(port + 1, min(port + 100, _HIGHEST_PORT)) if _why_not(other) is None)
-    other = next(others, None) or _free_ports(1, without=[port])[0]
+    other = next(others, None) or free_ports(1, without=[port])[0]
     raise BrokerBusyError(f"port {port} on {HOST} cannot be used ({why}); free it, or choose another: --port {other}")
 
 
-def _free_ports(count: int, *, without: Sequence[int]) -> list[int]:
-    """Pick that many different free ports."""
+def free_ports(count: int, *, without: Sequence[int] = ()) -> list[int]:
+    """Pick that many different ports of this machine that are free at this moment."""
     found: list[int] = []
     for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
         if len(found) == count:

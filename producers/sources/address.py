@@ -88,6 +88,7 @@ class Address:
         target: Path and query as they were written, at least `/`.
         user: The decoded user name, or empty.
         password: The decoded password, or empty.
+        tls_options: What `#tls-...` at its end says; a server is not told.
     """
 
     scheme: str
@@ -96,6 +97,7 @@ class Address:
     target: str
     user: str = ""
     password: str = ""
+    tls_options: str = ""
 
     def __repr__(self) -> str:
         """Name scheme, host and port alone, so that no log or traceback shows more."""
@@ -136,6 +138,7 @@ def parse_address(uri: str) -> Address:
         target=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
+        tls_options=parts.fragment if parts.fragment.lower().startswith("tls-") else "",
     )
 
 

@@ -1,5 +1,7 @@
 """Video files, RTSP cameras and USB cameras."""
 
+import errno
+import os
 import re
 import stat
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import TypeVar
 from producers.errors import SourceFailedError, SourceNotFoundError, SourceSettingError
 from producers.sources.address import local_path, parse_address, redact
 from producers.sources.base import Picture, Source
+from producers.sources.tls import trust_of
 from producers.sources.video_reader import AV_ERRORS, VideoReader, describe
 from producers.sources.worker import Worker
 
@@ -40,6 +43,7 @@ class _Input:
     is_live: bool = True
     format: str | None = None
     options: dict[str, str] = field(default_factory=dict)
+    is_checked: bool = False
 
 
 class VideoSource(Source):
@@ -50,8 +54,8 @@ class VideoSource(Source):
     part. It is read by a helper thread, so that neither FFmpeg nor a driver can block longer than the time-out.
 
     FFmpeg is given `file`, `rtsp` and `rtsps` addresses and video devices, and no other of its protocols. The
-    certificates of `rtsps` cameras are not checked (FFmpeg's default, and cameras sign their own): nobody can
-    listen, but somebody else may answer.
+    certificates of `rtsps` cameras are checked (FFmpeg by itself would not): see `tls.trust_of`. An RTSP camera may
+    redirect to any other one, and FFmpeg takes the user name and password along; it has no option that forbids it.
 
     Args:
         uri: A path, `file://...`, `rtsp://...`, `rtsps://...`, `usb:N` or `/dev/videoN`.
@@ -151,6 +155,8 @@ class VideoSource(Source):
             return self._worker.call(job, self._timeout_s) if self._worker else job()
         except AV_ERRORS as exc:
             failure = describe(exc)
+        if self._input.is_checked and not self._reader and failure == os.strerror(errno.EIO):  # all that FFmpeg says
+            failure += "; its certificate may be one that nobody vouches for: add #tls-ca=FILE to the address"
         # Outside of `except`: PyAV's exception quotes the address, password included, and would be its context.
         if self.is_live or self._reader:
             raise SourceFailedError(f"{self.display_name}: {failure}")
@@ -163,9 +169,14 @@ def _resolve(uri: str) -> _Input:
         device = f"/dev/video{int(usb[1])}" if usb else uri
         return _Input(device, path=Path(device), format="v4l2", options={"protocol_whitelist": "none"})
     if uri.lower().startswith(("rtsp:", "rtsps:")):
-        scheme = parse_address(uri).scheme
-        protocols = "rtsp,tcp" if scheme == "rtsp" else "rtsp,tls,tcp"
-        return _Input(uri.strip(), options={**_RTSP_OPTIONS, "protocol_whitelist": protocols})
+        address = parse_address(uri)
+        trust = trust_of(address, redact(uri))
+        options = _RTSP_OPTIONS | {"protocol_whitelist": "rtsp,tcp"}
+        if address.scheme == "rtsps":
+            options |= {"protocol_whitelist": "rtsp,tls,tcp", "tls_verify": "1" if trust.is_checked else "0"}
+            options |= {"ca_file": trust.authorities} if trust.is_checked else {}
+        target = uri.strip().removesuffix(f"#{address.tls_options}")
+        return _Input(target, options=options, is_checked="ca_file" in options)
     if "://" in uri and not uri.lower().startswith("file:"):
         raise SourceSettingError(f"{redact(uri)}: only file, rtsp and rtsps are read as video")
     path = local_path(uri)

@@ -11,6 +11,8 @@ from urllib3.exceptions import HTTPError
 
 from producers.errors import SourceFailedError, SourceSettingError
 from producers.sources.address import Address, parse_address, redact
+from producers.sources.peers import PeerGuard
+from producers.sources.tls import trust_of
 from producers.sources.web_session import Watch, WebSession
 
 MAX_REDIRECTS = 3
@@ -89,9 +91,11 @@ class WebBody:
 class WebClient:
     """GETs one address again and again.
 
-    At most three redirects are followed, never from https to http. User name and password, taken from the address
-    alone, are shown only where a server asks for them, by Digest where it takes that and else by Basic, and only to
-    the address's own scheme, host and port (or the same host by https). Proxies of the environment are not used.
+    At most three redirects are followed, never from https to http, and never further inward (from a public address to
+    a private one, or from there to this machine) than the camera's own address. User name and password, taken from
+    the address alone, are shown only where a server asks for them, by Digest where it takes that and else by Basic,
+    and only to the address's own scheme, host and port (or the same host by https). Proxies of the environment are
+    not used.
 
     Used by one thread; `interrupt` comes from any.
 
@@ -110,7 +114,8 @@ class WebClient:
             raise SourceSettingError(f"{self.shown}: only http and https can be asked for pictures")
         self._timeout_s = timeout_s
         self._watch = Watch()
-        self._session = WebSession(self._watch)
+        self._guard = PeerGuard()
+        self._session = WebSession(self._watch, self._guard, trust_of(self._address, self.shown))
         self._auth: AuthBase | None = None
         self.reset()
 
@@ -164,6 +169,7 @@ class WebClient:
 
     def _send(self, address: Address, auth: AuthBase | None) -> Response:
         """Send one request; the answer's headers are read."""
+        self._guard.is_redirected = address is not self._address
         try:
             return self._session.get(
                 f"{address.scheme}://{_in_url(address.host)}:{address.port}{address.target}",

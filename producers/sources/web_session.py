@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import ssl
 import threading
 import time
 from contextlib import suppress
@@ -11,12 +10,21 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import InsecureRequestWarning
+
+from producers.sources.peers import PeerGuard
+from producers.sources.tls import Trust
 
 # urllib3 writes addresses with their queries: each request at DEBUG, damaged headers of an answer as a warning.
-_QUIET_LOGGERS = {"urllib3": logging.INFO, "urllib3.connection": logging.ERROR}
+_QUIET_LOGGERS = {
+    "urllib3": logging.INFO,
+    "urllib3.connectionpool": logging.INFO,
+    "urllib3.connection": logging.ERROR,
+}
 _HEADERS = {
     "User-Agent": "streamer",
     "Accept": "image/*, multipart/x-mixed-replace, video/*;q=0.9, */*;q=0.1",
@@ -101,25 +109,27 @@ class Watch:
 class WebSession(requests.Session):
     """Sends requests as they are given: by no proxy, with no cookie, following no redirect.
 
-    Certificates are checked against the system's authorities (requests would take certifi's). The bodies of answers
-    other than 200 are not read. Used by one thread.
+    The bodies of answers other than 200 are not read. Used by one thread.
 
     Args:
         watch: What is to watch each connection.
+        guard: What is to look at the other end of each connection.
+        trust: Whose certificates are believed.
     """
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, guard: PeerGuard, trust: Trust) -> None:
         super().__init__()
         for name, level in _QUIET_LOGGERS.items():
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, level))
-        authorities = ssl.get_default_verify_paths()
-        self.verify = authorities.cafile or authorities.capath or True
+        self.verify = trust.authorities if trust.is_checked else False
+        if not trust.is_checked:  # said by us, once
+            urllib3.disable_warnings(InsecureRequestWarning)
         self.trust_env = False
         self.headers.update(_HEADERS)
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for prefix in ("http://", "https://"):
-            self.mount(prefix, _Adapter(watch))
+            self.mount(prefix, _Adapter(watch, guard))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the name is requests'
         """Name none: requests prepares the next request even where it is not to follow, and fails at odd ones."""
@@ -127,14 +137,15 @@ class WebSession(requests.Session):
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, guard: PeerGuard) -> None:
         super().__init__()
         self._watch = watch
+        self._guard = guard
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         kind = _TlsConnection if pool.scheme == "https" else _Connection
-        pool.ConnectionCls = partial(kind, self._watch)  # type: ignore[assignment]
+        pool.ConnectionCls = partial(kind, self._watch, self._guard)  # type: ignore[assignment]
         return pool
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
@@ -147,9 +158,19 @@ class _Adapter(HTTPAdapter):
 class _Connection(HTTPConnection):
     """Shows its socket: neither requests nor urllib3 does before the answer's headers are read."""
 
-    def __init__(self, watch: Watch, **options: Any) -> None:
+    def __init__(self, watch: Watch, guard: PeerGuard, **options: Any) -> None:
         super().__init__(**options)
         self._watch = watch
+        self._guard = guard
+
+    def _new_conn(self) -> socket.socket:
+        connected = super()._new_conn()
+        try:
+            self._guard.check(connected)
+        except OSError:
+            connected.close()
+            raise
+        return connected
 
     def connect(self) -> None:
         super().connect()

@@ -16,7 +16,7 @@ def dead_letter_fact(record: Any) -> OutcomeFact:
         MessageError: It does not say whose frame it is.
     """
     letter = read_dead_letter(record)
-    if not letter.group or not letter.frame_id or not letter.original_topic or letter.original_offset < 0:
+    if not letter.is_whole:
         raise MessageError("not a dead letter of streamer")
     return OutcomeFact(
         letter.group,

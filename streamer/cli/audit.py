@@ -1,7 +1,6 @@
 """`streamer audit`: whether every frame has exactly one outcome."""
 
 import sys
-import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,44 +9,15 @@ import msgspec
 
 from config.settings import KafkaSettings
 from streamer.cli.command import Call, Command
+from streamer.cli.progress import ReadingProgress
 from streamer.terminal import harmless, print_json, print_table
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from streamer.audit import AuditReport, GroupReport
     from streamer.audit.report import Tally
 
-_SHOWN_AFTER_S = 2.0
-_UPDATE_EVERY = 1000
 #: What is named on the verdict line; `--json` names more.
 _NAMED = 5
-
-
-class _Shown:
-    """The progress of the reading on standard error, at a terminal, where it takes long."""
-
-    def __init__(self) -> None:
-        self._began_s = time.monotonic()
-        self._bar: Progress | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show that `done` records of `total` are read."""
-        if done % _UPDATE_EVERY or time.monotonic() - self._began_s < _SHOWN_AFTER_S or not sys.stderr.isatty():
-            return
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.add_task("reading the topics", total=total)
-            self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
-
-    def close(self) -> None:
-        """Take the bar away; closing twice is harmless."""
-        if self._bar is not None:
-            self._bar.stop()
 
 
 def _run(call: Call) -> int:
@@ -55,17 +25,14 @@ def _run(call: Call) -> int:
     from streamer.compose import kafka_of, topic_names
 
     settings, arguments = call.loaded.settings, call.arguments
-    shown = _Shown()
-    try:
+    with ReadingProgress() as progress:
         report = audit(
             kafka_of(settings),
             topic_names(settings),
             [arguments.group] if arguments.group else None,
             camera=arguments.camera,
-            on_progress=shown,
+            on_progress=progress,
         )
-    finally:
-        shown.close()
     if report.unreadable:
         print(f"{report.unreadable} records are not of streamer's and were left out", file=sys.stderr)
     if arguments.json:

@@ -1,6 +1,13 @@
 """What a command is: its help, the settings that become its flags, and the function that does the work."""
 
-from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
+from argparse import (
+    SUPPRESS,
+    ArgumentParser,
+    ArgumentTypeError,
+    BooleanOptionalAction,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,7 +17,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from pydantic import BaseModel, ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
-from config.load import Loaded, flag_name, nearest, setting_name
+from config.load import Loaded, flag_name, is_secret, known_settings, nearest, setting_name, variable_name
 from config.types import format_duration
 from producers.sources.address import redact
 
@@ -30,10 +37,12 @@ class Call:
     Attributes:
         loaded: The settings, from the file, the environment and the flags.
         arguments: What is given on the command line alone.
+        argv: The command line as it was typed, after the command's name.
     """
 
     loaded: Loaded
     arguments: Namespace
+    argv: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,8 @@ def make_parser(program: str, command: Command) -> Parser:
         title = (group.__doc__ or "").strip().splitlines()[0].rstrip(".").lower()
         flags = parser.add_argument_group(title)
         for name, info in group.model_fields.items():
-            _add_setting(flags, setting_name(name, info), section, info)
+            if not is_secret(info):
+                _add_setting(flags, setting_name(name, info), section, info)
     common = parser.add_argument_group("always")
     common.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: streamer.toml, if there)")
     common.add_argument("--debug", action="store_true", help="log more, and show where an error came from")
@@ -102,6 +112,12 @@ def parse(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], Namespace]:
         known = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001 - no public list
         # A misplaced argument may be a camera's address with its password.
         word = redact(unknown[0].partition("=")[0])
+        secret = next((path for path, info in known_settings() if is_secret(info) and flag_name(path) == word), None)
+        if secret is not None:
+            raise UsageError(
+                f"{parser.prog}: {word} is no flag, since every user of this machine could read it: "
+                f"set {variable_name(secret)}, or give {word}-file PATH"
+            )
         kind = "flag" if word.startswith("-") else "argument"
         raise UsageError(
             f"{parser.prog}: unknown {kind} {word}{nearest(word, known)} (`{parser.prog} --help` lists all)"
@@ -109,6 +125,13 @@ def parse(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], Namespace]:
     flags = {name.removeprefix(_SETTING): value for name, value in vars(arguments).items() if name.startswith(_SETTING)}
     others = {name: value for name, value in vars(arguments).items() if not name.startswith(_SETTING)}
     return flags, Namespace(**others)
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0, as argparse wants it of an argument's `type`."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def _add_setting(flags: Any, name: str, section: str, info: FieldInfo) -> None:

@@ -3,11 +3,12 @@
 import os
 import sys
 from argparse import ArgumentParser
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from config.errors import ConfigError
 from config.settings import ConsumeSettings, EngineSettings, KafkaSettings, ModelSettings, Settings
 from streamer.cli.command import Call, Command
+from streamer.terminal import harmless
 
 
 def _check(settings: Settings) -> None:
@@ -25,8 +26,6 @@ def _check(settings: Settings) -> None:
 
 def _leave_hung_device(settings: Settings, error: BaseException | None) -> NoReturn:
     """End the process though a thread of the device does not: it cannot be ended in any other way."""
-    from streamer.terminal import harmless
-
     if error is not None:
         print(f"streamer: {harmless(str(error), 2000)}", file=sys.stderr)
     print(
@@ -39,15 +38,44 @@ def _leave_hung_device(settings: Settings, error: BaseException | None) -> NoRet
 
 
 def _run(call: Call) -> int:
+    settings = call.loaded.settings
+    _check(settings)
+    return _supervise(call) if settings.workers > 1 else _work(call)
+
+
+def _supervise(call: Call) -> int:
+    """Run several workers, each the same command in a process of its own."""
+    # Imported here: the help text needs none of it.
+    from consumers.counts import merge_summaries
+    from streamer.compose import group_of
+    from streamer.stopping import stop_on_signals
+    from streamer.supervisor import Supervisor
+
+    settings = call.loaded.settings
+    stop = stop_on_signals()
+    print(
+        f"{settings.workers} workers share group {harmless(group_of(settings))}; "
+        f"a topic's partitions are the most that have work: {settings.partitions} unless it was made with others",
+        file=sys.stderr,
+    )
+    supervisor = Supervisor(
+        ["consume", *call.argv, "--workers", "1", "--json"], settings.workers, settings.drain_timeout.total_seconds()
+    )
+    code = supervisor.run(stop)
+    summary = merge_summaries(supervisor.summaries()) | {"workers": settings.workers, "restarts": supervisor.restarts}
+    _report(call, {"group": group_of(settings), "device": settings.device} | summary)
+    return code
+
+
+def _work(call: Call) -> int:
+    """Be the one worker."""
     # Imported here: the help text needs none of it.
     from messaging.topics import create_topics
     from streamer.compose import classifier_of, consumer_of, group_of, kafka_of, topic_plan
     from streamer.stopping import stop_on_signals
     from streamer.telemetry import Role, telemetry
-    from streamer.terminal import harmless, print_json
 
     settings = call.loaded.settings
-    _check(settings)
     stop = stop_on_signals()
     group = group_of(settings)
     with telemetry(Role.CONSUMER, {"streamer.device": settings.device, "streamer.group": group}):
@@ -67,25 +95,40 @@ def _run(call: Call) -> int:
             if rows is not None and rows > settings.batch_size:
                 print(f"the program takes {rows} rows at a time: --batch-size {rows} fills it", file=sys.stderr)
             consumer = consumer_of(settings, classifier)
+            failure: BaseException | None = None
             try:
                 consumer.run(until=stop)
+            except BaseException as exc:
+                failure = exc
+                raise
             finally:
+                known = failure is not None and {
+                    "error": harmless(str(failure), 2000),
+                    "is_retriable": bool(getattr(failure, "retriable", False)),
+                }
+                summary = {"group": group, "device": settings.device} | consumer.counts.summary()
+                _report(call, summary | {"failure": known or None})
                 if consumer.is_hung:
-                    _leave_hung_device(settings, sys.exc_info()[1])
+                    _leave_hung_device(settings, failure)
         finally:
             classifier.backend.close()
-    summary = {"group": group, "device": settings.device} | consumer.counts.summary()
+    return 0
+
+
+def _report(call: Call, summary: dict[str, Any]) -> None:
+    """Say what was done, also where it ended in a failure."""
+    from streamer.terminal import print_json
+
     if call.arguments.json:
         print_json(summary)
-    else:
-        counts = consumer.counts
-        timed = f"{counts.frames['timed']} timed, " if counts.frames["timed"] else ""
-        print(
-            f"{counts.frames['classified']} classified, {timed}{counts.frames['skipped']} skipped, "
-            f"{counts.frames['dead-lettered']} dead-lettered, {counts.fps:.1f} frames/s",
-            file=sys.stderr,
-        )
-    return 0
+        return
+    timed = f"{summary['timed']} timed, " if summary["timed"] else ""
+    lost = f"{summary['lost_to_retention']} lost to retention, " if summary["lost_to_retention"] else ""
+    print(
+        f"{summary['classified']} classified, {timed}{summary['skipped']} skipped, "
+        f"{summary['dead_lettered']} dead-lettered, {lost}{summary['fps']:.1f} frames/s",
+        file=sys.stderr,
+    )
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -101,6 +144,7 @@ COMMAND = Command(
     examples="streamer consume --device 0\n"
     "streamer consume --device 0 --model bottles.onnx --batch-size 16 --batch-timeout 10ms\n"
     "streamer consume --device 1 --group line --policy freshest --max-age 500ms\n"
+    "streamer consume --workers 4 --delivery exactly-once\n"
     "streamer consume --backend simulator --row resnet50/best-throughput --compute none\n"
     "streamer consume --from 2026-11-21T08:00:00Z --until-idle 5s --json",
 )

@@ -20,6 +20,7 @@ COMMANDS = {
     "consume": "classify frames with one device, and publish the results",
     "results": "follow the classifications: table, JSON lines or CSV",
     "audit": "check that every frame has exactly one outcome",
+    "dlq": "look at dead letters, and put their frames back",
     "doctor": "check broker, topics, model, device and clocks, and say how to mend them",
     "pipeline": "run frames through a pipeline of steps, and see which step holds it up",
     "benchmark": "run a model as fast as its device takes it",
@@ -124,7 +125,7 @@ def _call(program: str, command: "Command", argv: list[str]) -> int:
     if command.run is None:
         raise ValueError(f"{program} has nothing to run")
     set_up_logs(is_debug=arguments.debug)
-    return command.run(Call(load(flags, file=arguments.config), arguments))
+    return command.run(Call(load(flags, file=arguments.config), arguments, tuple(argv)))
 
 
 def _shown(word: str) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from threading import Event
@@ -11,7 +11,7 @@ from typing import Any
 from config.settings import KafkaSettings
 from messaging.errors import MessageError
 from messaging.reader import TopicReader
-from streamer.cli.command import Call, Command
+from streamer.cli.command import Call, Command, positive
 from streamer.cli.result_formats import CsvLines, JsonLines, LiveTable, Output, PlainTable, read_result
 from streamer.stopping import stop_on_signals
 from streamer.terminal import harmless
@@ -89,16 +89,10 @@ def _output(name: str, stack: ExitStack) -> Output:
     return stack.enter_context(LiveTable()) if sys.stdout.isatty() else PlainTable()
 
 
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) == 0:
-        raise ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--camera", metavar="C", help="results of this camera alone")
     parser.add_argument("--from-beginning", action="store_true", help="begin with the oldest result that is kept")
-    parser.add_argument("--count", type=_positive, metavar="N", help="end after so many results (default: go on)")
+    parser.add_argument("--count", type=positive, metavar="N", help="end after so many results (default: go on)")
     parser.add_argument(
         "--format", choices=("table", "json", "csv"), default="table", help="how to show them (default: table)"
     )

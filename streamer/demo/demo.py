@@ -141,7 +141,8 @@ _JAVA_FLAGS = ("-XX:TieredStopAtLevel=1",)
 def _environ(bootstrap_servers: str) -> dict[str, str]:
     """Return the environment of the processes: ours, with no setting of the user's in the way."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
-    return kept | {"STREAMER_BOOTSTRAP_SERVERS": bootstrap_servers}
+    # The user's settings file, too: its login is for another broker.
+    return kept | {"STREAMER_BOOTSTRAP_SERVERS": bootstrap_servers, "STREAMER_CONFIG": os.devnull}
 
 
 def _figures(consumer: dict[str, Any], report: AuditReport) -> dict[str, Any]:

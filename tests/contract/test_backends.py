@@ -12,11 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.backends.base import Backend, BackendOptions, Inference, OwnOptions
+from engine.backends.failover import FailoverBackend, Standby
 from engine.backends.qai_hub import QaiHubOwn
 from engine.backends.registry import make_backend
 from engine.errors import DeviceNotFoundError, InferenceError, ModelError, ModelNotFoundError
 from engine.models.files import ModelFile
 from engine.options import SessionOptions
+from tests.fakes.faulty_backend import FaultyBackend, broken_device
 from tests.fakes.fragile_models import save_mismatched
 from tests.fakes.hub_server import make_hub_backend
 from tests.fakes.onnx_models import FATAL_PIXEL, save_fragile
@@ -55,12 +57,18 @@ def is_fatal(rows: NDArray[np.generic]) -> bool:
     return bool(np.asarray(rows, np.uint8).max() >= FATAL_PIXEL)
 
 
+def with_standby(primary: Backend) -> Backend:
+    return FailoverBackend(primary, Standby(make_backend("onnxruntime"), OPTIONS))
+
+
 CASES = {
     "onnxruntime": Case(lambda _: make_backend("onnxruntime"), save_fragile),
     "scripted": Case(
         lambda batch: ScriptedBackend(Script(scripted_program(batch), fatal=is_fatal)),
         lambda path, _: save_scripted_model(path),
     ),
+    "failover": Case(lambda _: with_standby(make_backend("onnxruntime")), save_fragile),
+    "failover, its device lost": Case(lambda _: with_standby(FaultyBackend(broken_device())), save_fragile),
     "openvino": Case(lambda _: make_optional("openvino"), save_mismatched),
     "tinygrad": Case(lambda _: make_optional("tinygrad"), save_mismatched),
     "qaic": Case(StandInCard, save_fragile, sizes=(1, 2, 3)),

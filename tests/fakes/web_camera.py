@@ -1,5 +1,6 @@
 """A camera on the web: snapshots and MJPEG on 127.0.0.1, with all that goes wrong there."""
 
+import gzip
 import hashlib
 import secrets
 import ssl
@@ -158,6 +159,38 @@ class _Handler(BaseHTTPRequestHandler):
 
     def show_file_redirect(self, _: str) -> None:
         self.answer(b"", "text/plain", status=302, headers={"Location": "file:///etc/hostname"})
+
+    def show_huge_header(self, _: str) -> None:
+        """A header of one line without end."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Padding: ")
+        self.flood(b"a" * (1 << 20))
+
+    def show_many_headers(self, _: str) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        self.flood(b"X-Padding: a\r\n" * 10_000)
+
+    def show_continue(self, _: str) -> None:
+        """A server that is never ready to answer."""
+        self.flood(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
+
+    def show_chunk_size(self, _: str) -> None:
+        """A chunk whose size has no end."""
+        self.begin("image/jpeg", {"Transfer-Encoding": "chunked"})
+        self.flood(b"0" * (1 << 20))
+
+    def show_trailers(self, _: str) -> None:
+        """A body of one chunk, and trailers without end."""
+        self.begin("image/jpeg", {"Transfer-Encoding": "chunked"})
+        self.wfile.write(b"%x\r\n%s\r\n0\r\n" % (len(self.camera.image), self.camera.image))
+        self.flood(b"X-Padding: a\r\n" * 10_000)
+
+    def show_packed(self, _: str) -> None:
+        """Said to be packed, whatever was asked for; the picture is not."""
+        self.answer(gzip.compress(bytes(100 << 20)), "image/jpeg", headers={"Content-Encoding": "gzip"})
+
+    def flood(self, piece: bytes) -> None:
+        while not self.camera.released.is_set():
+            self.wfile.write(piece)
 
     def show_silent(self, _: str) -> None:
         self.camera.released.wait(60)

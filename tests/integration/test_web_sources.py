@@ -1,9 +1,8 @@
 """Cameras on the web: snapshots and MJPEG streams, with all that goes wrong with them."""
 
 import logging
-import shutil
+import resource
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,12 +15,13 @@ from PIL import Image
 
 from producers.errors import SourceFailedError
 from producers.sources.address import parse_address
+from producers.sources.peers import zone_of
 from producers.sources.snapshot import SnapshotSource
 from producers.sources.video import VideoSource
 from producers.sources.web import WebClient
 from producers.sources.web_camera import HttpSource
+from tests.fakes.certificates import make_certificate
 from tests.fakes.deadlines import SHORT_S, SLACK_S, TIMEOUT_S, fails_within, interrupts_within, photo, read_on
-from tests.fakes.rtsp_camera import need
 from tests.fakes.videos import write_video
 from tests.fakes.web_camera import WebCamera, web_camera
 
@@ -138,6 +138,23 @@ class TestSnapshots:
         with snapshot(camera, path) as source:
             fails_within(TIMEOUT_S, source.read, match)
 
+    @pytest.mark.parametrize(
+        ("path", "match"),
+        [
+            ("huge-header", "did not answer in HTTP"),
+            ("many-headers", "did not answer in HTTP"),
+            ("continue", "timed out"),
+            ("chunk-size", "did not answer in HTTP|broke off"),
+            ("trailers", "timed out"),
+            ("packed", "instead of a JPEG"),
+        ],
+    )
+    def test_what_has_no_end_takes_neither_time_nor_memory(self, path: str, match: str, camera: WebCamera) -> None:
+        before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with snapshot(camera, path, timeout_s=SHORT_S) as source:
+            fails_within(SHORT_S, source.read, match)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50 * 1024
+
     @pytest.mark.parametrize("path", ["silent", "drip", "drip-head"])
     def test_the_whole_must_come_in_time(self, path: str, camera: WebCamera) -> None:
         with snapshot(camera, path, timeout_s=SHORT_S) as source:
@@ -161,8 +178,43 @@ class TestSnapshots:
         assert camera.seen == []
         source.close()
 
+    def test_a_name_that_moves_inside_is_not_followed(self, camera: WebCamera) -> None:
+        with snapshot(camera, "image.jpg") as source:
+            source.read()
+            source._client._guard._outermost = zone_of("8.8.8.8")  # as if that is where it had been
+            with pytest.raises(
+                SourceFailedError, match=r"now leads from a public address to a loopback one, 127\.0\.0\.1"
+            ):
+                source.read()
+            source.close()
+            source.open()  # nor after it was opened again
+            with pytest.raises(SourceFailedError, match="refused"):
+                source.read()
+        assert len(camera.seen) == 1
+
+    def test_a_redirect_inside_is_refused_before_a_byte_is_sent(self, camera: WebCamera) -> None:
+        with web_camera(photo()) as inner, snapshot(camera, "elsewhere/image.jpg", CREDENTIALS) as source:
+            guard = source._client._guard
+
+            class Moved(str):
+                """A redirect of a camera that seems to be outside from the moment on that it answers."""
+
+                __slots__ = ()
+
+                def __format__(self, _: str) -> str:
+                    guard._outermost = zone_of("10.0.0.7")
+                    return inner.url
+
+            camera.elsewhere = Moved()
+            with pytest.raises(SourceFailedError, match="a redirect leads from a private address to a loopback one"):
+                source.read()
+        assert len(camera.seen) == 1
+        assert inner.seen == []
+
     @pytest.mark.parametrize("path", ["basic", "digest/MD5", "odd-header", "redirect/1"])
     def test_no_log_shows_a_secret(self, path: str, camera: WebCamera, caplog: pytest.LogCaptureFixture) -> None:
+        for name in ("urllib3", "urllib3.connectionpool", "requests"):
+            logging.getLogger(name).setLevel(logging.DEBUG)
         with caplog.at_level(logging.DEBUG), snapshot(camera, f"{path}?token=s3same", CREDENTIALS) as source:
             source.read()
         assert "s3same" not in caplog.text
@@ -171,15 +223,7 @@ class TestSnapshots:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of its own for 127.0.0.1, with its key."""
-    need(shutil.which("openssl") is not None, "openssl")
-    path = tmp_path_factory.mktemp("tls") / "camera.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", "/CN=camera", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command += ["-keyout", f"{path}.key", "-out", f"{path}.crt"]
-    subprocess.run(command, check=True, timeout=60, capture_output=True)
-    path.write_bytes(Path(f"{path}.key").read_bytes() + Path(f"{path}.crt").read_bytes())
-    return path
+    return make_certificate(tmp_path_factory.mktemp("tls"), "IP:127.0.0.1")
 
 
 class TestTls:
@@ -203,6 +247,23 @@ class TestTls:
             with pytest.raises(SourceFailedError, match="from https to http"):
                 source.read()
         assert camera.seen == []
+
+    def test_one_that_the_address_names_is_taken(self, certificate: Path) -> None:
+        with web_camera(photo(), certificate) as camera:
+            with SnapshotSource(f"{camera.url}/redirect/2#tls-ca={certificate}") as source:
+                assert source.read().encoded == camera.image
+            assert camera.seen[0][0] == "/redirect/2"
+
+    def test_none_is_asked_for_where_the_address_says_so(
+        self, certificate: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with web_camera(photo(), certificate) as camera:
+            with SnapshotSource(f"{camera.url}/image.jpg#tls-verify=off") as source:
+                assert source.read().encoded == camera.image
+        assert [entry.getMessage() for entry in caplog.records] == [
+            f"{camera.url}/image.jpg#tls-verify=off: its certificate is not checked (tls-verify=off), "
+            "so anybody may answer"
+        ]
 
     def test_a_handshake_that_hangs_is_bounded(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as mute:

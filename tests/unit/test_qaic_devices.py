@@ -14,6 +14,7 @@ from engine.backends.qaic.sdk import Sdk, find_sdk, within
 from engine.backends.qaic.vendor import load_vendor
 from engine.backends.registry import default_backend
 from engine.errors import BackendError, DeviceNotFoundError
+from engine.session_keywords import read_keywords
 from tests.fakes.qaic import utility
 from tests.fakes.qaic.machine import Card, machine_at
 from tests.fakes.qaic.sdk import install_sdk, installed, nothing_installed
@@ -145,6 +146,12 @@ def test_an_unready_card_that_tells_no_cores_is_listed(sdk: Sdk) -> None:
 )
 def test_a_device_is_a_cards_number(device: str | None, qids: tuple[int, ...]) -> None:
     assert parse_device(device, 3) == qids
+
+
+def test_the_device_of_a_consumer_is_a_card_where_it_is_a_cards_number() -> None:
+    for device, meant in (("1", "1"), ("QID:2", "QID:2"), ("0:1", "0:1"), ("gate", None)):
+        options = read_keywords({"backend": "qaic", "device": device}, is_strict=False).options
+        assert options.device == meant
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:0", "", "-1", "0:", "1.5"])

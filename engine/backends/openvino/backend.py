@@ -23,6 +23,7 @@ class OpenVinoBackend(ThreadedBackend):
 
     name = "openvino"
     uses = frozenset({"num_activations", "set_size", "onnx_define_symbol", "convert_to_fp16"})
+    default_device = "CPU"
     Own = HostOptions
     beside_decoding: ClassVar[Mapping[str, int]] = {"num_activations": 2, "inference_threads": 1}
 
@@ -37,7 +38,7 @@ class OpenVinoBackend(ThreadedBackend):
         core = openvino.Core()
         activations, set_size = self.concurrency(options)
         own = options.own_of(HostOptions)
-        device = _device(core, options.device)
+        device = _device(core, self.device_of(options))
         return OpenVinoNetwork(core, model.path, options, device, activations * set_size, own.inference_threads)
 
 
@@ -60,8 +61,8 @@ def import_openvino() -> ModuleType:
             del sys.modules[_TELEMETRY]
 
 
-def _device(core: Any, wanted: str | None) -> str:
-    device = (wanted or "CPU").upper()
+def _device(core: Any, wanted: str) -> str:
+    device = wanted.upper()
     available = core.available_devices
     # A GPU alone is called GPU, several are GPU.0 …: either name is good for the first.
     names = {"AUTO", *available, *(name.partition(".")[0] for name in available)}

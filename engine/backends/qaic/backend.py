@@ -10,7 +10,7 @@ from engine.backends.base import BackendOptions, OwnOptions
 from engine.backends.network import Network
 from engine.backends.qaic.command import compiler_keywords
 from engine.backends.qaic.compiler import QaicCompiler
-from engine.backends.qaic.devices import check_cards, list_cards, parse_device
+from engine.backends.qaic.devices import check_cards, is_device, list_cards, parse_device
 from engine.backends.qaic.record import Record, read_record
 from engine.backends.qaic.runtime import PROGRAM_STEPS, Placement, QaicNetwork
 from engine.backends.qaic.sdk import Sdk, find_sdk, within
@@ -55,6 +55,11 @@ class QaicBackend(ThreadedBackend):
         super().__init__()
         self._given_sdk = sdk
         self._has_told = False
+
+    @classmethod
+    def has_device_name(cls, name: str) -> bool:
+        """Tell whether it is the number of a card, or of several."""
+        return is_device(name)
 
     def compile(self, model: ModelFile, options: BackendOptions) -> ModelFile:
         """Compile a model, once for the same model and options; a QPC is taken as it is. See `Backend.compile`."""

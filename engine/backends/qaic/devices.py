@@ -53,6 +53,11 @@ class Card:
         return f"card {self.qid}{f' ({self.sku})' if self.sku else ''}: {self.status}{cores}"
 
 
+def is_device(name: str) -> bool:
+    """Tell whether a name is that of a card, or of several: whether `parse_device` takes it."""
+    return _DEVICE.match(name) is not None
+
+
 def parse_device(device: str | None, dev_id: int) -> tuple[int, ...]:
     """Return the cards that are meant: `0`, `qid:0`, or `0:1:2:3` for one program on several.
 

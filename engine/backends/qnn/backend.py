@@ -7,7 +7,7 @@ from engine.backends.base import BackendOptions
 from engine.backends.ladder import LadderNetwork
 from engine.backends.network import Network
 from engine.backends.onnxruntime import SessionNetwork, program_of_session
-from engine.backends.qnn.plugin import DEVICES
+from engine.backends.qnn.plugin import DEFAULT_DEVICE, DEVICES
 from engine.backends.qnn.session import QnnOwn, QnnSession
 from engine.backends.static_shapes import Sized, sized
 from engine.backends.threaded import ThreadedBackend
@@ -31,6 +31,7 @@ class QnnBackend(ThreadedBackend):
         "external_quantization_file": _QUANTISED_BEFORE,
         "custom_io_list_file": "the types of inputs and outputs are the ONNX file's",
     }
+    default_device = DEFAULT_DEVICE
     Own = QnnOwn
 
     @classmethod

@@ -21,6 +21,7 @@ DEVICES = {
     "htp": ("get_qnn_htp_path", "Hexagon emulator (libQnnHtp on x86-64)"),
     "cpu": ("get_qnn_cpu_path", "QNN's CPU back end"),
 }
+DEFAULT_DEVICE = "htp"
 _registering = Lock()
 
 
@@ -39,7 +40,7 @@ def find_library(device: str | None) -> tuple[Any, Path, str]:
     package = require("onnxruntime_qnn", "qnn", extra("qnn"))
     found = {name: (Path(getattr(package, path)()), what) for name, (path, what) in DEVICES.items()}
     here = {name: library for name, library in found.items() if library[0].exists()}
-    wanted = (device or "htp").lower()
+    wanted = (device or DEFAULT_DEVICE).lower()
     if wanted not in here:
         raise DeviceNotFoundError(f"back end qnn has no device {device!r} here: it has {' and '.join(here)}")
     return package, *here[wanted]

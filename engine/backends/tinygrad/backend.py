@@ -27,6 +27,7 @@ class TinygradBackend(ThreadedBackend):
     name = "tinygrad"
     kinds = frozenset({"onnx", "npz"})
     uses = frozenset({"num_activations", "set_size", "onnx_define_symbol"})
+    default_device = "CPU"
 
     @classmethod
     def has_device_name(cls, name: str) -> bool:
@@ -42,11 +43,12 @@ class TinygradBackend(ThreadedBackend):
         program = with_symbols(program_of(proto, model.path), options.keywords, model.path)
         activations, set_size = self.concurrency(options)
         return WORKER.run(
-            partial(_load, model, proto, program, options.device, activations * set_size), options.data_path_timeout_s
+            partial(_load, model, proto, program, self.device_of(options), activations * set_size),
+            options.data_path_timeout_s,
         )
 
 
-def _load(model: ModelFile, proto: Any, program: Program, wanted: str | None, slots: int) -> TinygradNetwork:
+def _load(model: ModelFile, proto: Any, program: Program, wanted: str, slots: int) -> TinygradNetwork:
     """Load a model; on tinygrad's thread."""
     device = _open_device(wanted)
     try:
@@ -55,9 +57,9 @@ def _load(model: ModelFile, proto: Any, program: Program, wanted: str | None, sl
         raise ModelError(f"tinygrad cannot run {model.path}: {first_line(exc)}") from exc
 
 
-def _open_device(wanted: str | None) -> str:
+def _open_device(wanted: str) -> str:
     devices = import_module("tinygrad.device")
-    device = (wanted or "CPU").upper()
+    device = wanted.upper()
     if device not in devices.ALL_DEVICES:
         raise DeviceNotFoundError(
             f"back end tinygrad has no device {wanted!r}: it knows {', '.join(sorted(devices.ALL_DEVICES))}"

@@ -1,0 +1,103 @@
+"""At-least-once: outcomes go out as they come; an offset is committed when all outcomes below it are acknowledged."""
+
+import time
+from threading import Lock
+from typing import Any
+
+import kafka.errors
+
+from consumers.batch import Outgoing
+from consumers.committer import Committer
+from consumers.delivery import Delivered, Delivery, Failed, Patience
+from consumers.errors import PublishError
+from consumers.events import Events
+from consumers.ledger import Entry
+from consumers.outcomes import OutcomeWriter
+from messaging.kafka import DAY_MS, Kafka, close_producer
+
+#: Several results go in one request; a batch of them leaves after this at the latest.
+_LINGER_MS = 2
+
+
+class AtLeastOnce(Delivery):
+    """Hands outcomes to an idempotent producer. After a crash, what was not yet committed is said again."""
+
+    def __init__(self, cluster: Kafka, writer: OutcomeWriter, committer: Committer, events: Events) -> None:
+        """Remember where to; `open` connects."""
+        self._cluster = cluster
+        self._writer = writer
+        self._committer = committer
+        self._events = events
+        self._producer: Any = None
+        self._lock = Lock()
+        self._unacknowledged = 0
+        self._patience = Patience()
+
+    def open(self, delivered: Delivered, failed: Failed) -> None:
+        """Connect; see `Delivery.open`."""
+        self._delivered = delivered
+        self._failed = failed
+        self._writer.open()
+        self._producer = self._cluster.producer(linger_ms=_LINGER_MS, delivery_timeout_ms=DAY_MS)
+
+    def send(self, entry: Entry[Outgoing]) -> None:
+        """Hand an entry's outcome over; one without is delivered at once."""
+        outgoing = entry.outgoing
+        if outgoing is None:
+            self._delivered(entry, None)
+            return
+        topic, message = self._writer.write(outgoing)
+        with self._lock:
+            self._unacknowledged += 1
+            self._patience.began(time.monotonic(), "Kafka has not acknowledged any outcome")
+        try:
+            future = self._producer.send(topic, message.value, message.key, message.headers)
+        except kafka.errors.KafkaError as exc:
+            self._refused(outgoing, topic, exc)
+            return
+        future.add_callback(self._acknowledged, entry, outgoing)
+        future.add_errback(self._refused, outgoing, topic)
+
+    def tend(self, now_s: float) -> None:
+        """Commit if it is time."""
+        self._committer.commit_if_due(now_s)
+        with self._lock:
+            self._patience.look(now_s)
+
+    def hurry(self) -> None:
+        """Do nothing: outcomes wait for nobody, and whoever gives partitions up commits them."""
+
+    def hold(self) -> bool:
+        """Return True: there are no transactions, and a commit that arrives late harms nobody."""
+        return True
+
+    def go_on(self) -> None:
+        """Do nothing, for the same reason."""
+
+    def assigned(self) -> None:
+        """Do nothing: a dead holder left nothing open."""
+
+    def finish(self, timeout_s: float) -> None:
+        """Commit what is acknowledged."""
+        self._committer.commit_now(timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """Send what is left, and let the connection go."""
+        if self._producer is not None:
+            close_producer(self._producer, timeout_s)
+            self._producer = None
+
+    # On the producer's thread, which swallows what a callback raises.
+
+    def _acknowledged(self, entry: Entry[Outgoing], outgoing: Outgoing, _: Any) -> None:
+        with self._lock:
+            self._unacknowledged -= 1
+            self._patience.moved(time.monotonic(), is_waiting=self._unacknowledged > 0)
+        if self._events.are_wanted:
+            self._events("produced", offsets={outgoing.frame.partition: outgoing.frame.offset})
+        self._committer.acknowledged(outgoing.frame)
+        self._delivered(entry, outgoing)
+
+    def _refused(self, outgoing: Outgoing, topic: str, exc: BaseException) -> None:
+        """Give up: kafka-python has tried for as long as it makes sense, and its producer is of no more use."""
+        self._failed(PublishError.of(outgoing.frame, topic, exc))

@@ -1,0 +1,359 @@
+"""Exactly-once: outcomes and the offsets of their frames in one Kafka transaction per commit interval."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import Any
+
+import kafka.errors
+
+from consumers.batch import Outgoing
+from consumers.delivery import Delivered, Delivery, Failed, Patience
+from consumers.errors import ConsumerError, FencedError, PublishError
+from consumers.events import Events
+from consumers.in_flight import InFlight
+from consumers.ledger import Entry
+from consumers.outcomes import OutcomeWriter
+from consumers.slots import Slot, Slots
+from consumers.subscription import FrameSubscription, Membership
+from messaging.cloudevents import Message
+from messaging.errors import MessagingError
+from messaging.kafka import Kafka, abort, close_producer
+
+log = logging.getLogger(__name__)
+
+#: A transaction that fails for a reason that time does not heal is tried so often.
+_MAX_FAILURES = 3
+_RETRY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionOptions:
+    """How transactions are made.
+
+    Attributes:
+        interval_s: Outcomes wait this long for company at the most.
+        timeout_s: The broker aborts a transaction that is open for longer.
+        early_frames: So many finished outcomes wait no longer.
+    """
+
+    interval_s: float = 0.25
+    timeout_s: float = 30.0
+    early_frames: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A released entry and what is said about it; without a topic there is nothing to say."""
+
+    entry: Entry[Outgoing]
+    outgoing: Outgoing | None
+    topic: str = ""
+    message: Message | None = None
+
+
+class ExactlyOnce(Delivery):
+    """Commits on a thread of its own, `transactions`, while decoding and inference go on.
+
+    Finished outcomes wait here until they are committed; they count as in flight until then, and so are bounded in
+    bytes. After an abort the same outcomes go into the next transaction. Those of partitions that were given up in the
+    meantime are dropped: whoever holds them now begins at the last commit.
+    """
+
+    def __init__(
+        self,
+        cluster: Kafka,
+        writer: OutcomeWriter,
+        frames: FrameSubscription,
+        in_flight: InFlight[Outgoing],
+        events: Events,
+        slots: tuple[Slots, Slot],
+        options: TransactionOptions,
+    ) -> None:
+        """Put it together; `open` connects.
+
+        Args:
+            cluster: Where the topics are.
+            writer: Writes outcomes as records.
+            frames: Whose offsets are committed.
+            in_flight: Where they come from.
+            events: Notes what was sent and committed.
+            slots: The group's on this machine, and this worker's own, which names its transactions.
+            options: How often, and how long.
+        """
+        self._cluster = cluster
+        self._writer = writer
+        self._frames = frames
+        self._in_flight = in_flight
+        self._telemetry = writer.telemetry
+        self._events = events
+        self._slots, self._slot = slots
+        self._options = options
+        self._producer: Any = None
+        self._changed = Condition()
+        self._waiting: deque[_Finished] = deque()
+        self._is_committing = False
+        self._is_held = False
+        self._must_look_for_the_dead = True
+        self._is_hurried = False
+        self._is_closing = False
+        self._failures = 0
+        self._next_s = 0.0
+        self._patience = Patience()
+        self._thread = Thread(target=self._run, name="transactions", daemon=True)
+
+    def open(self, delivered: Delivered, failed: Failed) -> None:
+        """Connect, and end what an earlier holder of the slot left open; see `Delivery.open`."""
+        self._delivered = delivered
+        self._failed = failed
+        self._writer.open()
+        self._slot.begin_transactions()
+        self._producer = self._producer_of(self._slot)
+        self._thread.start()
+
+    def send(self, entry: Entry[Outgoing]) -> None:
+        """Let an entry's outcome wait for the next transaction."""
+        outgoing = entry.outgoing
+        topic, message = self._writer.write(outgoing) if outgoing is not None else ("", None)
+        with self._changed:
+            self._waiting.append(_Finished(entry, outgoing, topic, message))
+            if len(self._waiting) in (1, self._options.early_frames):
+                self._changed.notify_all()
+
+    def tend(self, now_s: float) -> None:
+        """Watch the calls that have no time-out of their own."""
+        with self._changed:
+            self._patience.look(now_s)
+
+    def hurry(self) -> None:
+        """Commit what waits at once."""
+        with self._changed:
+            self._is_hurried = True
+            self._changed.notify_all()
+
+    def hold(self) -> bool:
+        """Begin no further transaction; tell whether none is under way."""
+        with self._changed:
+            self._is_held = True
+            return not self._is_committing
+
+    def go_on(self) -> None:
+        """Let transactions begin again."""
+        with self._changed:
+            self._is_held = False
+            self._changed.notify_all()
+
+    def assigned(self) -> None:
+        """Look for transactions that a dead worker left open: they hold back everybody who reads committed data."""
+        with self._changed:
+            self._must_look_for_the_dead = True
+            self._changed.notify_all()
+
+    def finish(self, timeout_s: float) -> None:
+        """Commit what waits."""
+        with self._changed:
+            self._is_hurried = True
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: not self._waiting and not self._is_committing, timeout_s):
+                log.warning(
+                    "%d outcomes were not committed within %.1f s; their frames will be read again",
+                    len(self._waiting),
+                    timeout_s,
+                )
+
+    def close(self, timeout_s: float) -> None:
+        """Let the connection go; a transaction that is still open is ended by whoever takes the slot next."""
+        if self._producer is None:
+            return
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        close_producer(self._producer, timeout_s)
+        self._producer = None
+        if not self._is_committing:
+            self._slot.end_transactions()
+
+    # On the thread of its own.
+
+    def _run(self) -> None:
+        try:
+            while self._wait_until_due():
+                if self._must_look_for_the_dead:
+                    self._end_what_the_dead_left_open()
+                else:
+                    self._commit()
+        except ConsumerError as exc:
+            self._failed(exc)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the consumer has to end with it
+            self._failed(ConsumerError(f"the transactions of {self._transactional_id(self._slot)} ended: {exc}"))
+
+    def _wait_until_due(self) -> bool:
+        """Wait until there is something to do; False once it is to end."""
+        with self._changed:
+            while not self._is_closing:
+                if self._must_look_for_the_dead:
+                    return True
+                if self._is_held or not self._waiting:
+                    self._is_hurried = False
+                    self._changed.wait()
+                    continue
+                left_s = self._next_s - time.monotonic()
+                if left_s <= 0 or self._is_hurried or len(self._waiting) >= self._options.early_frames:
+                    self._is_hurried = False
+                    return True
+                self._changed.wait(left_s)
+        return False
+
+    def _commit(self) -> None:
+        """Commit what waits in one transaction; on an error that can be aborted it waits again."""
+        # First of all: frames that are still held after this were held by this generation of the group, or an older
+        # one, and then the broker refuses the offsets.
+        membership = self._frames.membership
+        with self._changed:
+            if self._is_held:
+                return
+            self._next_s = time.monotonic() + self._options.interval_s
+            finished = [each for each in self._waiting if not each.entry.ledger.is_closed]
+            self._waiting = deque(finished)
+            if not finished:
+                self._changed.notify_all()
+                return
+            self._is_committing = True
+        began_ns = time.time_ns()
+        try:
+            offsets = self._transact(finished, membership)
+        except kafka.errors.KafkaError as exc:
+            self._failures += 1
+            self._recover(exc, membership)
+        else:
+            self._failures = 0
+            if self._events.are_wanted:
+                self._events("committed", offsets=offsets)
+            self._note(finished, began_ns)
+        finally:
+            with self._changed:
+                self._is_committing = False
+                self._changed.notify_all()
+
+    def _transact(self, finished: list[_Finished], membership: Membership) -> dict[int, int]:
+        """Send outcomes and offsets in one transaction, and return the offsets.
+
+        Raises:
+            PublishError: An outcome is refused, again and again.
+            kafka.errors.KafkaError: Anything else; the transaction is still open.
+        """
+        offsets = {each.entry.ledger.partition: each.entry.offset + 1 for each in finished}
+        with self._calling("begin_transaction"):
+            self._producer.begin_transaction()
+        sent = []
+        with self._calling("send"):
+            for each in finished:
+                if each.message is not None:
+                    key, value, headers, _ = each.message
+                    sent.append((each, self._producer.send(each.topic, value, key, headers)))
+        try:
+            with self._calling("flush"):
+                self._producer.flush()
+            if self._events.are_wanted:
+                self._events("produced", offsets={number: offset - 1 for number, offset in offsets.items()})
+            with self._calling("send_offsets_to_transaction"):
+                self._producer.send_offsets_to_transaction(self._frames.commit_offsets(offsets), membership.metadata)
+            with self._calling("commit_transaction"):
+                self._producer.commit_transaction()
+        except kafka.errors.KafkaError:
+            for each, future in sent:
+                if future.failed() and self._failures + 1 >= _MAX_FAILURES and each.outgoing is not None:
+                    raise PublishError.of(each.outgoing.frame, each.topic, future.exception) from future.exception
+            raise
+        return offsets
+
+    def _recover(self, exc: kafka.errors.KafkaError, membership: Membership) -> None:
+        """Abort, and see whether it can go on.
+
+        Raises:
+            FencedError: Another worker has this one's partitions or its transactional id.
+            PublishError: The producer is of no more use.
+        """
+        why = self._producer._transaction_manager.last_error or exc  # noqa: SLF001 - there is no public way
+        try:
+            with self._calling("abort_transaction"):
+                abort(self._producer)
+        except kafka.errors.KafkaError as failed:
+            if isinstance(why, (kafka.errors.ProducerFencedError, kafka.errors.InvalidProducerEpochError)):
+                raise FencedError(
+                    f"transactional id {self._transactional_id(self._slot)} was taken over by another worker, or its "
+                    f"last transaction outlived {self._options.timeout_s:g} s: this one ends, and nothing of its open "
+                    "transaction is published"
+                ) from exc
+            raise PublishError(f"a transaction failed and cannot be aborted ({failed}): {why}") from exc
+        if isinstance(why, (kafka.errors.CommitFailedError, kafka.errors.FencedInstanceIdError)):
+            self._wait_for_another_membership(membership, why)
+            return
+        log.warning("a transaction was aborted and is tried again: %s", why)
+        if not isinstance(why, kafka.errors.RetriableError) and self._failures >= _MAX_FAILURES:
+            raise PublishError(f"{self._failures} transactions in a row were aborted: {why}") from exc
+        with self._changed:
+            self._next_s = time.monotonic() + _RETRY_S * self._failures
+
+    def _wait_for_another_membership(self, refused: Membership, why: BaseException) -> None:
+        """Wait until this member knows what the group knows: a rebalance is over, or it was taken for dead.
+
+        Raises:
+            FencedError: It was taken for dead in the middle of a transaction.
+        """
+        with self._changed:
+            while not self._is_closing and self._frames.membership == refused:
+                self._changed.wait(0.02)
+        if self._frames.membership.losses != refused.losses:
+            raise FencedError(
+                f"group {self._frames.group} took this worker for dead and gave its partitions to another: nothing of "
+                f"its open transaction is published ({why})"
+            )
+
+    def _note(self, finished: list[_Finished], began_ns: int) -> None:
+        """Tell the consumer what is committed for good."""
+        frames = [each.outgoing.frame for each in finished if each.outgoing is not None]
+        self._telemetry.committed([frame for frame in frames if self._telemetry.wants(frame)], began_ns)
+        with self._changed:
+            for _ in finished:  # they stand first: what came meanwhile stands behind them
+                self._waiting.popleft()
+        for each in finished:
+            self._delivered(each.entry, each.outgoing)
+        self._in_flight.committed(self._in_flight.pending_commits())
+
+    def _end_what_the_dead_left_open(self) -> None:
+        with self._changed:
+            self._must_look_for_the_dead = False
+        try:
+            with self._slots.left_open() as left_open:
+                for slot in left_open:
+                    name = self._transactional_id(slot)
+                    with self._calling(f"init_transactions of {name}"):
+                        close_producer(self._producer_of(slot), self._options.timeout_s)
+                    slot.end_transactions()
+                    log.info("ended whatever the worker in slot %d left open", slot.number)
+        except (MessagingError, kafka.errors.KafkaError, OSError) as exc:
+            log.warning("a dead worker's transaction may stay open for %g s: %s", self._options.timeout_s, exc)
+
+    def _producer_of(self, slot: Slot) -> Any:
+        return self._cluster.transactional_producer(self._transactional_id(slot), round(self._options.timeout_s * 1000))
+
+    def _transactional_id(self, slot: Slot) -> str:
+        return self._writer.identity.worker_name(slot.number)
+
+    @contextmanager
+    def _calling(self, call: str) -> Iterator[None]:
+        """Let the poll loop see what this thread waits for."""
+        with self._changed:
+            self._patience.began(time.monotonic(), f"Kafka has not answered {call}")
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._patience.moved(time.monotonic(), is_waiting=False)

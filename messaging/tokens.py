@@ -1,0 +1,230 @@
+"""Tokens for OAUTHBEARER: from a file that somebody renews, or from an OpenID provider."""
+
+import base64
+import binascii
+import http.client
+import json
+import logging
+import re
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+from kafka.net.sasl.oauth import AbstractTokenProvider
+
+from messaging.errors import SecuritySettingError, TokenError
+from messaging.security import is_loopback, read_secret
+
+log = logging.getLogger(__name__)
+
+#: Kafka's I/O waits meanwhile, and with it the heartbeats of a group.
+_TIMEOUT_S = 5.0
+_MAX_ANSWER_BYTES = 256 * 1024
+#: Kafka asks for a new token after 85 % of the old one's life at the earliest. Source: kafka-python's
+#: `SaslReauthenticator.schedule`; 0.8 is also `sasl.login.refresh.window.factor` of Java's client.
+_FRESH_PART = 0.8
+#: A token that says nothing of its end is asked for again after this long.
+_UNKNOWN_LIFE_S = 60.0
+#: Source: RFC 6750, section 2.1. Nothing else may stand in the SASL message.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+_ERROR_CODE = re.compile(r"[a-z_]{1,40}", re.ASCII)
+_OK = 200
+
+Clock = Callable[[], float]
+
+
+def expiry_s(token: str) -> float | None:
+    """Return when a JSON Web Token ends, in s since 1970; None where it does not say, or is none."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return float(claims["exp"])
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, binascii.Error):
+        return None
+
+
+class TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
+    """A file that holds the token and is renewed by somebody else; it is read whenever Kafka wants a token."""
+
+    def __init__(self, path: Path, now_s: Clock = time.time) -> None:
+        """Remember the file.
+
+        Args:
+            path: The token as one line.
+            now_s: The time in s since 1970.
+        """
+        super().__init__()
+        self._path = path
+        self._now_s = now_s
+
+    def token(self) -> str:
+        """Return the token that the file holds now.
+
+        Raises:
+            TokenError: The token cannot be one, or has ended.
+            SecuritySettingError: The file cannot be read.
+        """
+        token = _checked(read_secret(self._path), str(self._path))
+        ends_s = expiry_s(token)
+        if ends_s is not None and ends_s <= self._now_s():
+            ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends_s))
+            raise TokenError(f"the token in {self._path} ended at {ended}: renew the file")
+        return token
+
+
+class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
+    """Tokens of an OpenID provider, by the grant `client_credentials` (RFC 6749, section 4.4).
+
+    A token is kept for 80 % of its life. `token` is called on Kafka's I/O threads, by any number of clients.
+    """
+
+    def __init__(
+        self, url: str, client_id: str, client_secret: str, scope: str = "", *, now_s: Clock = time.time
+    ) -> None:
+        """Remember whom to ask; nothing is asked yet.
+
+        Args:
+            url: The provider's token endpoint, https; http on this machine alone.
+            client_id: Who we are to the provider.
+            client_secret: And its proof; never shown.
+            scope: Scopes, blanks between; "" leaves them to the provider.
+            now_s: The time in s since 1970.
+
+        Raises:
+            SecuritySettingError: The URL cannot be used, or the id or secret is empty.
+        """
+        super().__init__()
+        self._host, self._port, self._target, self._is_encrypted = _endpoint(url)
+        if not client_id or not client_secret:
+            raise SecuritySettingError(
+                "--sasl-oauth-token-url needs --sasl-oauth-client-id, and a secret that is not empty: "
+                "set STREAMER_SASL_OAUTH_CLIENT_SECRET or give --sasl-oauth-client-secret-file"
+            )
+        login = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+        self._authorization = f"Basic {base64.b64encode(login.encode()).decode()}"
+        grant = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
+        self._body = urlencode(grant)
+        self._now_s = now_s
+        self._lock = Lock()
+        self._token = ""
+        self._renew_at_s = 0.0
+        self._ends_at_s = 0.0
+
+    def token(self) -> str:
+        """Return a token that is good for a while.
+
+        Raises:
+            TokenError: The provider gives none, and the last one has ended.
+        """
+        with self._lock:
+            now_s = self._now_s()
+            if now_s >= self._renew_at_s:
+                try:
+                    self._renew(now_s)
+                except TokenError as exc:
+                    if now_s >= self._ends_at_s:
+                        raise
+                    log.warning("the last token is used on, for %.0f s: %s", self._ends_at_s - now_s, exc)
+            return self._token
+
+    def _renew(self, now_s: float) -> None:
+        answer = self._ask()
+        token = answer.get("access_token")
+        if not isinstance(token, str):
+            raise TokenError(f"{self._name} gives no access_token: check --sasl-oauth-token-url")
+        self._token = _checked(token, self._name)
+        life_s = answer.get("expires_in")
+        if not isinstance(life_s, int | float) or isinstance(life_s, bool):
+            life_s = (expiry_s(token) or now_s + _UNKNOWN_LIFE_S) - now_s
+        self._renew_at_s = now_s + _FRESH_PART * life_s
+        self._ends_at_s = now_s + life_s
+
+    @property
+    def _name(self) -> str:
+        return f"the token URL at {self._host}:{self._port}"
+
+    def _ask(self) -> dict[str, Any]:
+        """Ask on a thread of its own, so that neither a slow name server nor a slow answer holds Kafka up."""
+        answers: list[dict[str, Any]] = []
+        errors: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                answers.append(self._post())
+            except Exception as exc:  # noqa: BLE001 - raised below, on the thread that asked
+                errors.append(exc)
+
+        thread = Thread(target=ask, name="token", daemon=True)
+        thread.start()
+        thread.join(_TIMEOUT_S)
+        if answers:
+            return answers[0]
+        if not errors:
+            raise TokenError(f"{self._name} gave no answer within {_TIMEOUT_S:.0f} s")
+        error = errors[0]
+        if isinstance(error, TokenError):
+            raise error
+        # The texts of these errors quote no request, and so neither id nor secret.
+        raise TokenError(f"{self._name} cannot be asked: {error or type(error).__name__}") from error
+
+    def _post(self) -> dict[str, Any]:
+        connection: http.client.HTTPConnection
+        if self._is_encrypted:
+            context = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_S, context=context)
+        else:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
+        try:
+            headers = {
+                "Authorization": self._authorization,
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Accept": "application/json",
+            }
+            connection.request("POST", self._target, self._body, headers)
+            response = connection.getresponse()
+            data = response.read(_MAX_ANSWER_BYTES + 1)
+        finally:
+            connection.close()
+        answer = _json_object(data) if len(data) <= _MAX_ANSWER_BYTES else {}
+        if response.status != _OK:  # a redirect, too: it would carry the secret elsewhere
+            code = answer.get("error")
+            reason = f" ({code})" if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else ""
+            raise TokenError(
+                f"{self._name} answers {response.status}{reason}: "
+                "check --sasl-oauth-token-url, --sasl-oauth-client-id and the secret"
+            )
+        return answer
+
+
+def _endpoint(url: str) -> tuple[str, int, str, bool]:
+    """Take the URL apart: host, port, path with query, and whether it is https. Errors do not quote it."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = None, None, None
+    if parts is None or not host or parts.scheme not in ("https", "http") or "@" in parts.netloc:
+        raise SecuritySettingError("--sasl-oauth-token-url is no https://host/path without user and password") from None
+    is_encrypted = parts.scheme == "https"
+    if not is_encrypted and not is_loopback(f"[{host}]" if ":" in host else host):
+        raise SecuritySettingError("--sasl-oauth-token-url has to be https, since the client's secret goes there")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return host, port or (443 if is_encrypted else 80), target, is_encrypted
+
+
+def _checked(token: str, where: str) -> str:
+    if not _TOKEN.fullmatch(token):
+        raise TokenError(f"{where} holds no bearer token: it has letters that no token has")
+    return token
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}

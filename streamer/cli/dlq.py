@@ -1,0 +1,234 @@
+"""`streamer dlq`: list dead letters, look at one, and put their frames back."""
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.settings import KafkaSettings, Settings
+from config.types import parse_duration
+from streamer.cli.command import Call, Command, UsageError, positive
+from streamer.cli.dead_letter_formats import facts_of, headers_of, print_letters, print_summary, print_whole
+from streamer.cli.progress import ReadingProgress
+from streamer.terminal import harmless, print_json
+
+if TYPE_CHECKING:
+    from streamer.dead_letters import Filters, ReplayPlan
+
+_DEFAULT_COUNT = 1000
+_MAX_NAMED = 20
+
+
+def _list(call: Call) -> int:
+    from streamer.compose import kafka_of, topic_names
+    from streamer.dead_letters import DeadLetterReader, newest
+
+    settings, arguments = call.loaded.settings, call.arguments
+    with ReadingProgress() as progress:
+        reader = DeadLetterReader(kafka_of(settings), topic_names(settings), progress)
+        found = reader.read(_filters(arguments))
+        if arguments.summary:
+            counts = Counter((stored.letter.reason, stored.letter.camera) for stored in found)
+        else:
+            letters, total = newest(found, arguments.count)
+    if reader.unreadable:
+        print(f"{reader.unreadable} records are no dead letters of streamer's and were left out", file=sys.stderr)
+    if arguments.summary:
+        print_summary(counts, is_json=arguments.json)
+        return 0
+    if arguments.json:
+        for stored in letters:
+            print_json(facts_of(stored))
+    else:
+        print_letters(letters)
+    if total > len(letters):
+        older = total - len(letters)
+        print(f"{older} older ones are not shown: --count {total} shows all, --summary counts them", file=sys.stderr)
+    return 0
+
+
+def _show(call: Call) -> int:
+    from streamer.compose import kafka_of, topic_names
+    from streamer.dead_letters import find_dead_letter, frame_bytes
+
+    settings, arguments = call.loaded.settings, call.arguments
+    cluster, topics = kafka_of(settings), topic_names(settings)
+    if arguments.output is not None and arguments.output.exists() and not arguments.force:
+        raise UsageError(f"streamer dlq show: {arguments.output} is there already: --force overwrites it")
+    with ReadingProgress() as progress:
+        found = find_dead_letter(cluster, topics, arguments.id, progress)
+    if arguments.json:
+        print_json(facts_of(found.stored) | {"others": list(map(str, found.others)), "headers": headers_of(found)})
+    else:
+        print_whole(found)
+    if arguments.output is not None:
+        _write(arguments.output, frame_bytes(cluster, topics, found), may_overwrite=arguments.force)
+    return 0
+
+
+def _write(path: Path, data: bytes, *, may_overwrite: bool) -> None:
+    from streamer.dead_letters import DeadLetterError
+
+    try:
+        with path.open("wb" if may_overwrite else "xb") as file:
+            file.write(data)
+    except OSError as exc:
+        raise DeadLetterError(f"cannot write {path}: {exc.strerror}") from exc
+    print(f"{len(data)} bytes written to {path}", file=sys.stderr)
+
+
+def _replay(call: Call) -> int:
+    from streamer.compose import kafka_of, topic_names
+    from streamer.dead_letters import ReplayReport, plan_replay, put_back
+
+    settings, arguments = call.loaded.settings, call.arguments
+    if bool(arguments.ids) == arguments.all:
+        raise UsageError(
+            "streamer dlq replay: give the ids of dead letters or frames, or --all (with filters or without)"
+        )
+    cluster, topics = kafka_of(settings), topic_names(settings)
+    with ReadingProgress() as progress:
+        plan = plan_replay(cluster, topics, _filters(arguments), again=arguments.again, on_progress=progress)
+    report = ReplayReport()
+    for identity in plan.not_found:
+        print(f"{harmless(identity, 300)}: there is no such dead letter", file=sys.stderr)
+    if arguments.dry_run:
+        if not arguments.json:
+            print_letters(plan.letters)
+    elif plan.letters:
+        if not arguments.yes and not _is_confirmed(plan, settings):
+            print("nothing was put back", file=sys.stderr)
+            return 1
+        with ReadingProgress() as progress:
+            report = put_back(cluster, topics, plan, on_progress=progress)
+    for failure in report.failures:
+        line = f"{failure.place} {failure.frame_id}: {failure.error}"
+        print(harmless(line, 2000), file=sys.stderr)
+    failed = len(report.failures) + len(plan.not_found)
+    if arguments.json:
+        print_json(
+            {
+                "dry_run": arguments.dry_run,
+                "chosen": len(plan.letters),
+                "replayed": len(report.replayed),
+                "answered": len(plan.answered),
+                "failed": failed,
+                "groups": dict(Counter(stored.letter.group for stored in report.replayed)),
+            }
+        )
+    else:
+        done = f"{len(plan.letters)} would be" if arguments.dry_run else f"{len(report.replayed)} were"
+        print(f"{done} put back on {settings.frames_topic}{_answered(plan)}; {failed} could not", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _answered(plan: "ReplayPlan") -> str:
+    left = len(plan.answered)
+    return f"; {left} left out, which have a result by now (--again puts them back, too)" if left else ""
+
+
+def _is_confirmed(plan: "ReplayPlan", settings: Settings) -> bool:
+    """Ask, where somebody is there to answer."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    groups = sorted({harmless(stored.letter.group) for stored in plan.letters})
+    named = ", ".join(groups[:_MAX_NAMED]) + (" …" if len(groups) > _MAX_NAMED else "")
+    frames = "1 frame" if len(plan.letters) == 1 else f"{len(plan.letters)} frames"
+    question = f"put {frames} back on {settings.frames_topic} for {named}{_answered(plan)}? [y/N] "
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _filters(arguments: Namespace) -> "Filters":
+    from streamer.dead_letters import Filters
+
+    ids = getattr(arguments, "ids", ())
+    return Filters(arguments.camera, arguments.reason, arguments.group, arguments.since, frozenset(ids))
+
+
+def _time_us(text: str) -> int:
+    """Read a moment: how long ago, or RFC 3339; µs since 1970."""
+    from messaging.timestamps import now_us, parse_us
+
+    try:
+        return now_us() - round(parse_duration(text).total_seconds() * 1e6)
+    except ValueError:
+        pass
+    try:
+        return parse_us(text)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError("give how long ago, such as 10m, or a time such as 2026-11-21T08:00:00Z") from None
+
+
+def _filter_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("--camera", metavar="C", help="of this camera alone")
+    parser.add_argument("--reason", metavar="R", help="of this reason alone, such as truncated")
+    parser.add_argument("--group", metavar="G", help="of this consumer group alone")
+    parser.add_argument("--since", type=_time_us, metavar="TIME", help="not older: 10m (ago), or 2026-11-21T08:00:00Z")
+
+
+def _list_arguments(parser: ArgumentParser) -> None:
+    _filter_flags(parser)
+    parser.add_argument(
+        "--count", type=positive, default=_DEFAULT_COUNT, metavar="N", help="the newest N (default: %(default)s)"
+    )
+    parser.add_argument("--summary", action="store_true", help="how many, by reason and camera")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _show_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="a frame's id, or where the dead letter stands, such as 0:17")
+    parser.add_argument("-o", dest="output", type=Path, metavar="FILE", help="write the frame's bytes there")
+    parser.add_argument("--force", action="store_true", help="overwrite FILE")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _replay_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID", help="frames' ids, or where dead letters stand, such as 0:17")
+    parser.add_argument("--all", action="store_true", help="every one that the filters let through")
+    _filter_flags(parser)
+    parser.add_argument("--again", action="store_true", help="also frames that have a result of the group by now")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be put back, and do nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
+
+
+_SETTINGS = ((KafkaSettings, ""),)
+
+COMMAND = Command(
+    help="Dead letters: frames that could not be classified, with the reason.",
+    subcommands={
+        "list": Command(
+            help="List dead letters, the newest last.\n\n"
+            "Each has two names: its frame's id, and where it stands in its topic (0:17 is offset 17 of partition 0).\n"
+            "Bytes that the topic could not take were left behind: `show -o` and `replay` take them from the frames\n"
+            "topic while they are there.",
+            run=_list,
+            settings=_SETTINGS,
+            add_arguments=_list_arguments,
+            examples="streamer dlq list --since 1h\nstreamer dlq list --summary\n"
+            "streamer dlq list --camera line-1 --reason truncated --json | jq -r .frame_id",
+        ),
+        "show": Command(
+            help="Show all that is known of one dead letter; the newest one where a frame has several.",
+            run=_show,
+            settings=_SETTINGS,
+            add_arguments=_show_arguments,
+            examples="streamer dlq show 0:17\nstreamer dlq show line-1/8f3a/42 -o picture.jpg",
+        ),
+        "replay": Command(
+            help="Put frames back on the frames topic, for the group that could not classify them.\n\n"
+            "First put right what made them dead letters: a model, a limit. Other groups pass over a frame that is\n"
+            "put back, it is never too old, and its last outcome counts. A frame that has a result of the group by\n"
+            "now is left out; one that was put back and still waits to be read is not. Exit code 1: some could not\n"
+            "be put back.",
+            run=_replay,
+            settings=_SETTINGS,
+            add_arguments=_replay_arguments,
+            examples="streamer dlq replay --all --reason inference-failed --dry-run\n"
+            "streamer dlq replay --all --group streamer-device-0 --since 1h --yes\n"
+            "streamer dlq replay 0:17 line-1/8f3a/42",
+        ),
+    },
+)

@@ -1,0 +1,156 @@
+"""Workers: `streamer consume` processes that share a group and a device, started again where they die."""
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from signal import SIGKILL, SIGTERM, Signals
+from threading import Event, Lock, Thread
+from typing import Any
+
+from messaging.bound_process import bound_to_this
+
+log = logging.getLogger(__name__)
+
+#: A worker that lives this long has started well.
+_SETTLED_S = 10.0
+_FIRST_DELAY_S = 1.0
+_LONGEST_DELAY_S = 30.0
+#: So many quick deaths in a row are enough.
+_MAX_QUICK_DEATHS = 5
+_KILL_AFTER_S = 15.0
+_WRONG_USE = 2
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker, in whatever process it is at the moment.
+
+    Attributes:
+        number: From 1.
+        starts: How often it was started.
+        summaries: What each of its processes said at its end.
+        code: Its last process's exit code; below zero the signal that ended it.
+    """
+
+    number: int
+    starts: int = 0
+    summaries: list[dict[str, Any]] | None = None
+    code: int | None = None
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def has_failed_for_good(self) -> bool:
+        """Whether its last process ended for a reason that another start does not mend."""
+        if self.code in (None, 0) or self.code < 0:
+            return False
+        failure = (self.summaries or [{}])[-1].get("failure") if self.summaries else None
+        return self.code == _WRONG_USE or (failure is not None and not failure["is_retriable"])
+
+
+class Supervisor:
+    """Keeps a number of workers running until told to stop, until all have ended, or until one cannot go on."""
+
+    def __init__(self, arguments: Sequence[str], workers: int, drain_timeout_s: float) -> None:
+        """Say what each worker runs.
+
+        Args:
+            arguments: Of `streamer`, for one worker; its last line of output has to be a JSON object.
+            workers: How many.
+            drain_timeout_s: How long one takes to end when told to.
+        """
+        self._command = [sys.executable, "-P", "-m", "streamer", *arguments]  # -P: no files of the folder
+        self._kill_after_s = drain_timeout_s + _KILL_AFTER_S
+        self._workers = [Worker(number) for number in range(1, workers + 1)]
+        self._stopping = Event()
+        self._began_s = time.monotonic()
+        self._lock = Lock()
+
+    def run(self, until: Event) -> int:
+        """Run the workers; return the exit code of the whole."""
+        threads = [
+            Thread(target=self._keep, args=(worker,), name=f"worker-{worker.number}") for worker in self._workers
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            while any(thread.is_alive() for thread in threads):
+                if until.wait(0.1):
+                    self._stop(SIGTERM)
+                    break
+            deadline_s = time.monotonic() + self._kill_after_s
+            for thread in threads:
+                thread.join(max(deadline_s - time.monotonic(), 0.0))
+        finally:
+            if any(thread.is_alive() for thread in threads):
+                self._stop(SIGKILL)
+            for thread in threads:
+                thread.join()
+        codes = [worker.code or 0 for worker in self._workers]
+        if until.is_set() and not any(worker.has_failed_for_good for worker in self._workers):
+            return 0 if all(code in (0, -SIGTERM) for code in codes) else 1
+        return max((code if code > 0 else 1 for code in codes if code), default=0)
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Return what the workers' processes said at their end."""
+        return [summary for worker in self._workers for summary in worker.summaries or ()]
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was started again."""
+        return sum(max(worker.starts - 1, 0) for worker in self._workers)
+
+    def _keep(self, worker: Worker) -> None:
+        """Run a worker, again and again. On a thread that lives as long: its process ends with it."""
+        delay_s, quick_deaths = _FIRST_DELAY_S, 0
+        while not self._stopping.is_set():
+            began_s = time.monotonic()
+            self._run_once(worker)
+            if self._stopping.is_set() or worker.code == 0:
+                return
+            is_quick = time.monotonic() - began_s < _SETTLED_S
+            delay_s, quick_deaths = (delay_s, quick_deaths + 1) if is_quick else (_FIRST_DELAY_S, 0)
+            code = worker.code or 0
+            how = f"was killed by {Signals(-code).name}" if code < 0 else f"ended with {code}"
+            never_worked = code > 0 and time.monotonic() - self._began_s < _SETTLED_S
+            if worker.has_failed_for_good or never_worked or quick_deaths >= _MAX_QUICK_DEATHS:
+                log.error("worker %d %s; all workers end", worker.number, how)
+                self._stop(SIGTERM)
+                return
+            log.warning("worker %d %s; it is started again in %.0f s", worker.number, how, delay_s)
+            self._stopping.wait(delay_s)
+            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+
+    def _run_once(self, worker: Worker) -> None:
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            worker.starts += 1
+            worker.process = subprocess.Popen(
+                bound_to_this(self._command, SIGTERM),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                process_group=0,  # Ctrl-C reaches it through us alone
+            )
+        output, _ = worker.process.communicate()
+        worker.code = worker.process.returncode
+        worker.summaries = [*(worker.summaries or []), *_last_json(output)]
+
+    def _stop(self, number: Signals) -> None:
+        with self._lock:
+            self._stopping.set()
+            for worker in self._workers:
+                if worker.process is not None and worker.process.poll() is None:
+                    worker.process.send_signal(number)
+
+
+def _last_json(output: str) -> list[dict[str, Any]]:
+    """Return the JSON object on the last line, if there is one: a process that was killed says nothing."""
+    lines = output.strip().splitlines()
+    if not lines or not lines[-1].startswith("{"):
+        return []
+    return [json.loads(lines[-1])]
