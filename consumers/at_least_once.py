@@ -1,7 +1,7 @@
 """At-least-once: outcomes go out as they come; an offset is committed when all outcomes below it are acknowledged."""
 
 import time
-from threading import Lock
+from threading import Condition
 from typing import Any
 
 import kafka.errors
@@ -29,7 +29,7 @@ class AtLeastOnce(Delivery):
         self._committer = committer
         self._events = events
         self._producer: Any = None
-        self._lock = Lock()
+        self._changed = Condition()
         self._unacknowledged = 0
         self._patience = Patience()
 
@@ -47,7 +47,7 @@ class AtLeastOnce(Delivery):
             self._delivered(entry, None)
             return
         topic, message = self._writer.write(outgoing)
-        with self._lock:
+        with self._changed:
             self._unacknowledged += 1
             self._patience.began(time.monotonic(), "Kafka has not acknowledged any outcome")
         try:
@@ -61,7 +61,7 @@ class AtLeastOnce(Delivery):
     def tend(self, now_s: float) -> None:
         """Commit if it is time."""
         self._committer.commit_if_due(now_s)
-        with self._lock:
+        with self._changed:
             self._patience.look(now_s)
 
     def hurry(self) -> None:
@@ -78,8 +78,11 @@ class AtLeastOnce(Delivery):
         """Do nothing: a dead holder left nothing open."""
 
     def finish(self, timeout_s: float) -> None:
-        """Commit what is acknowledged."""
-        self._committer.commit_now(timeout_s)
+        """Wait for what is on its way, and commit what is acknowledged."""
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            self._changed.wait_for(lambda: self._unacknowledged == 0, timeout_s / 2)
+        self._committer.commit_now(max(deadline_s - time.monotonic(), 0.0))
 
     def close(self, timeout_s: float) -> None:
         """Send what is left, and let the connection go."""
@@ -90,13 +93,15 @@ class AtLeastOnce(Delivery):
     # On the producer's thread, which swallows what a callback raises.
 
     def _acknowledged(self, entry: Entry[Outgoing], outgoing: Outgoing, _: Any) -> None:
-        with self._lock:
-            self._unacknowledged -= 1
-            self._patience.moved(time.monotonic(), is_waiting=self._unacknowledged > 0)
         if self._events.are_wanted:
             self._events("produced", offsets={outgoing.frame.partition: outgoing.frame.offset})
         self._committer.acknowledged(outgoing.frame)
         self._delivered(entry, outgoing)
+        with self._changed:
+            self._unacknowledged -= 1
+            self._patience.moved(time.monotonic(), is_waiting=self._unacknowledged > 0)
+            if not self._unacknowledged:
+                self._changed.notify_all()
 
     def _refused(self, outgoing: Outgoing, topic: str, exc: BaseException) -> None:
         """Give up: kafka-python has tried for as long as it makes sense, and its producer is of no more use."""

@@ -7,6 +7,8 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
+import kafka.errors
+
 from consumers.batch import Outgoing
 from consumers.events import Events
 from consumers.in_flight import InFlight
@@ -98,7 +100,9 @@ class Committer:
 
     def _failed(self, exc: BaseException) -> None:
         # The watermark stays pending, so the next commit covers it; after a rebalance it may be another member's.
-        if not self._is_failing:  # once for an outage, not at every try
+        if isinstance(exc, kafka.errors.RebalanceInProgressError):
+            log.debug("a commit came into a rebalance")  # a cooperative one, under which work goes on
+        elif not self._is_failing:  # once for an outage, not at every try
             self._is_failing = True
             log.warning("a commit failed and is tried again until it succeeds: %s", exc)
         self._next_s = time.monotonic() + _RETRY_S

@@ -12,9 +12,10 @@ from consumers.admission import Admission
 from consumers.batch import Batch, Outgoing, PolledFrame
 from consumers.bisection import after_failure, after_success
 from consumers.counts import Counts
+from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.delivery import Delivery
 from consumers.dispatcher import Dispatcher
-from consumers.errors import DeviceFailedError
+from consumers.errors import DeadLetterLimitError, DeviceFailedError
 from consumers.events import Events
 from consumers.in_flight import InFlight
 from consumers.ledger import Entry
@@ -67,6 +68,7 @@ class ConsumerParts:
     pipeline: Pipeline
     backend: Backend
     delivery: Delivery
+    dead_letter_limits: DeadLetterLimits
     status: StatusPublisher
     telemetry: ConsumerTelemetry
     events: Events
@@ -192,7 +194,6 @@ class Consumer(Holder):
     def _resolve(self, batch: Batch, future: Future[Batch]) -> None:
         error = future.exception()
         if error is None:
-            self._send(after_success(batch))
             outcomes = outcomes_of(batch)
             self.counts.batch(batch)
             if batch.inference is not None:
@@ -225,7 +226,12 @@ class Consumer(Holder):
         for entry in self._in_flight.release():
             if self._failure is not None:
                 return
+            outgoing = entry.outgoing  # the delivery lets it go
             self._delivery.send(entry)
+            if outgoing is not None and outgoing.kind != "skipped":
+                reason = outgoing.reason if outgoing.kind == "dead-lettered" else None
+                if (passed := self._parts.dead_letter_limits.note(reason)) is not None:
+                    self._fail(DeadLetterLimitError(passed))
 
     def _delivered(self, entry: Entry[Outgoing], outgoing: Outgoing | None) -> None:
         """Note an outcome that the broker has. On a thread of the delivery's, which may swallow what this raises."""
@@ -299,8 +305,7 @@ class Consumer(Holder):
 
     def revoking(self, partitions: set[int]) -> None:
         """Drop what waits and is not begun; it will be polled again, here or elsewhere."""
-        dropped = self._parts.dispatcher.discard(lambda polled: polled.frame.partition in partitions)
-        self._in_flight.withdraw(polled.entry for polled in dropped)
+        self._parts.dispatcher.withdraw(partitions, self._in_flight.withdraw)
 
     def is_finished(self, partitions: set[int]) -> bool:
         """Tell whether everything begun for these partitions is acknowledged, or never will be."""
@@ -323,7 +328,8 @@ class Consumer(Holder):
         self._finished.put(None)
 
     def gave_up(self, partitions: set[int], *, is_lost: bool) -> dict[int, int]:
-        """Close these partitions' ledgers."""
+        """Close these partitions' ledgers, and let what still waits go."""
+        self._parts.dispatcher.discard(partitions)
         unfinished = self._in_flight.give_up(partitions)
         self._delivery.go_on()
         self._parts.events("lost" if is_lost else "revoked", partitions=sorted(partitions))

@@ -6,8 +6,9 @@ from concurrent.futures import Future
 from functools import partial
 from threading import RLock
 
-from consumers.batch import Batch, PolledFrame
+from consumers.batch import Batch, Outgoing, PolledFrame
 from consumers.freshness import Freshness
+from consumers.ledger import Entry
 from engine.batching import MicroBatcher
 from engine.pipeline.pipeline import Pipeline
 
@@ -107,10 +108,19 @@ class Dispatcher:
         with self._lock:
             return not self._on_their_way and not len(self._batcher)
 
-    def discard(self, is_unwanted: Callable[[PolledFrame], bool]) -> list[PolledFrame]:
-        """Take out waiting frames."""
+    def discard(self, partitions: set[int]) -> None:
+        """Take out all waiting frames of these partitions."""
         with self._lock:
-            return self._batcher.discard(is_unwanted)
+            self._batcher.discard(lambda polled: polled.frame.partition in partitions)
+
+    def withdraw(
+        self, partitions: set[int], choose: Callable[[list[Entry[Outgoing]]], set[Entry[Outgoing]]]
+    ) -> None:
+        """Take out frames of these partitions that wait: those that `choose` gives back of their entries."""
+        with self._lock:
+            waiting = [polled.entry for polled in self._batcher.waiting() if polled.frame.partition in partitions]
+            chosen = choose(waiting)
+            self._batcher.discard(lambda polled: polled.entry in chosen)
 
     def stop(self) -> None:
         """Send nothing more, and drop what waits."""
@@ -119,9 +129,9 @@ class Dispatcher:
             self._batcher.discard(lambda _: True)
 
     def _done(self, batch: Batch, future: Future[Batch]) -> None:
+        self._came_through(batch, future)  # first: whoever sees nothing on its way has seen this
         with self._lock:
             self._on_their_way -= 1
-        self._came_through(batch, future)
         self.dispatch()
 
     def _supersede(self) -> None:

@@ -136,13 +136,19 @@ class InFlight(Generic[Outgoing]):
                     ledger.committed(count)
             self._changed.notify_all()
 
-    def withdraw(self, entries: Iterable[Entry[Outgoing]]) -> None:
-        """Take out entries whose frames will be polled again, here or by another consumer."""
+    def withdraw(self, idle: Iterable[Entry[Outgoing]]) -> set[Entry[Outgoing]]:
+        """Take out and return those of the idle entries that nothing else of their partition stands behind.
+
+        Their frames will be polled again, here or by another consumer; the others have to be finished.
+        """
+        by_ledger: dict[PartitionLedger[Outgoing], set[Entry[Outgoing]]] = {}
+        for entry in idle:
+            by_ledger.setdefault(entry.ledger, set()).add(entry)
         with self._changed:
-            for entry in entries:
-                entry.ledger.withdraw(entry)
-                self._bytes -= entry.size_bytes
+            withdrawn = {entry for ledger, entries in by_ledger.items() for entry in ledger.withdraw(entries)}
+            self._bytes -= sum(entry.size_bytes for entry in withdrawn)
             self._changed.notify_all()
+        return withdrawn
 
     def are_drained(self, partitions: Iterable[int]) -> bool:
         """Tell whether every frame of these partitions has its outcome acknowledged."""

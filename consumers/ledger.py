@@ -41,6 +41,7 @@ class PartitionLedger(Generic[Outgoing]):
         self.is_closed = False
         self._open: deque[Entry[Outgoing]] = deque()
         self._released: deque[Entry[Outgoing]] = deque()
+        self._first: int | None = None
         self._watermark: int | None = None
         self._uncommitted = 0
 
@@ -65,7 +66,8 @@ class PartitionLedger(Generic[Outgoing]):
             return self._released[0].offset
         if self._open:
             return self._open[0].offset
-        return self._watermark
+        # All that was polled may have been withdrawn before any of it was acknowledged.
+        return self._watermark if self._watermark is not None else self._first
 
     def admit(self, offset: int, size_bytes: int) -> Entry[Outgoing]:
         """Enter a polled frame; offsets rise, with gaps where the log has them."""
@@ -73,12 +75,19 @@ class PartitionLedger(Generic[Outgoing]):
         if offset <= newest or (self._watermark is not None and offset < self._watermark):
             raise ValueError(f"partition {self.partition}: offset {offset} came after {newest}")
         entry = Entry(self, offset, size_bytes)
+        self._first = offset if self._first is None else self._first
         self._open.append(entry)
         return entry
 
-    def withdraw(self, entry: Entry[Outgoing]) -> None:
-        """Take out an entry that will be polled again."""
-        self._open.remove(entry)
+    def withdraw(self, idle: set[Entry[Outgoing]]) -> list[Entry[Outgoing]]:
+        """Take out and return the newest entries that are idle, up to the newest one that is not.
+
+        They will be polled again. An idle entry before one that is worked on stays: a watermark cannot pass it.
+        """
+        withdrawn: list[Entry[Outgoing]] = []
+        while self._open and self._open[-1] in idle:
+            withdrawn.append(self._open.pop())
+        return withdrawn
 
     def resolve(self, entry: Entry[Outgoing], outgoing: Outgoing | None) -> None:
         """Say what became of an entry's frame.

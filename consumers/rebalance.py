@@ -125,7 +125,6 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         """Drop everything: another member has the partitions already, and a commit would be refused."""
         partitions = {tp.partition for tp in lost}
-        self._holder.revoking(partitions)
         self._holder.gave_up(partitions, is_lost=True)
         self._note_membership(is_lost=True)
         log.warning("lost partitions %s of %s: this member was taken for dead", sorted(partitions), self._topic)

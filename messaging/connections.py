@@ -6,6 +6,7 @@ then, so while a client starts, a refusal that would only repeat itself ends the
 
 import logging
 import ssl
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import create_connection
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
-from kafka.net.transport import KafkaSSLTransport
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 from messaging.errors import BrokerRefusedError
 from messaging.refusals import Refusal, refusal
@@ -39,10 +40,10 @@ class ConnectionWatch:
         return self._client
 
     @property
-    def refusal(self) -> str | None:
-        """Why the last connection failed, in one line; None where nobody answered."""
+    def refusal(self) -> Refusal | None:
+        """Why the last connection failed; None where nobody answered."""
         known: Refusal | None = self._client._manager.refusal if self._client else None  # noqa: SLF001 - our own
-        return known.text if known else None
+        return known
 
     def close(self) -> None:
         """Let go of what a client that could not be made leaves behind: its thread and its sockets."""
@@ -57,7 +58,6 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
         super().__init__(net, **configs)
         self.refusal: Refusal | None = None
         self._broken_handshakes = 0
-        self._told = ""
 
     def get_connection(self, node_id: Any, **options: Any) -> Any:
         """Return the connection of a node, as `KafkaConnectionManager` has it.
@@ -66,7 +66,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
             BrokerRefusedError: The client starts, and was refused in a way that repeats itself.
         """
         if self.refusal is not None and self.refusal.is_final and not self.bootstrapped:
-            raise BrokerRefusedError(self.refusal.text)
+            raise BrokerRefusedError(self.refusal.found, self.refusal.mend)
         before = self._conns.get(node_id)
         connection = super().get_connection(node_id, **options)
         if connection is not before:
@@ -80,27 +80,26 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
         if self.closed or (self.bootstrapped and connection.init_future.succeeded()):
             return  # by us, or by a broker that let us in and stops
         is_connected = connection.parser is not None
-        self.refusal = refusal(error, address, self.config, is_connected=is_connected)
-        if self.refusal is None:
+        found = refusal(error, address, self.config, is_connected=is_connected)
+        if found is None:
             return
-        if not is_connected and not self.refusal.is_final:
+        if not is_connected and not found.is_final:
             self._broken_handshakes += 1
-            is_final = self._broken_handshakes >= _BROKEN_HANDSHAKES
-            self.refusal = Refusal(self.refusal.text, is_final=is_final)
-        if self.bootstrapped and self._told != self.refusal.text:
-            self._told = self.refusal.text
-            log.warning("%s", self._told)
+            found = replace(found, is_final=self._broken_handshakes >= _BROKEN_HANDSHAKES)
+        if self.bootstrapped and found != self.refusal:
+            log.warning("%s: %s", found.found, found.mend)
+        self.refusal = found
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         """Connect. kafka-python's own would wait for a silent TLS peer for ever, and leave the socket of a refused."""
-        if not self.ssl_enabled:
-            return await super()._build_transport(node, timeout_at=timeout_at)
         sock = await create_connection(
             self._net, node.host, node.port, self.config["socket_options"], timeout_at=timeout_at
         )
+        if not self.ssl_enabled:
+            return _TcpTransport(self._net, sock, host=node.host)
         transport = None
         try:
-            transport = KafkaSSLTransport(self._net, sock, host=node.host, ssl_context=self.config["ssl_context"])
+            transport = _TlsTransport(self._net, sock, host=node.host, ssl_context=self.config["ssl_context"])
             await self._shake_hands(transport._sock, timeout_at)  # noqa: SLF001 - as kafka-python's own does
         except BaseException as exc:
             (transport or sock).close()
@@ -119,3 +118,22 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
                 await self._net.wait_write(sock, timeout_at=timeout_at)
             else:
                 return
+
+
+class _LastWords:
+    """A transport that hands on what it has read before it says that the connection is closed.
+
+    kafka-python's own drops it, and it is what a broker says before it hangs up: why.
+    """
+
+    def _sock_recv(self) -> tuple[bytes, Exception | None]:
+        data, error = super()._sock_recv()  # type: ignore[misc]  # the transport's
+        return data, None if data else error
+
+
+class _TcpTransport(_LastWords, KafkaTCPTransport):  # type: ignore[misc]  # kafka-python has no types
+    """A connection without TLS."""
+
+
+class _TlsTransport(_LastWords, KafkaSSLTransport):  # type: ignore[misc]  # the same
+    """A connection with TLS."""

@@ -35,7 +35,15 @@ class BrokerUnavailableError(MessagingError):
 
 
 class BrokerRefusedError(MessagingError):
-    """Something answers, but TLS or the login fails; the message says what to check."""
+    """Something answers, but TLS or the login fails.
+
+    Attributes:
+        mend: What to check; the end of the message.
+    """
+
+    def __init__(self, found: str, mend: str) -> None:
+        super().__init__(f"{found}: {mend}" if mend else found)
+        self.mend = mend
 
 
 class TokenError(MessagingError):
@@ -60,3 +68,9 @@ class TopicError(MessagingError):
 
 class MessageError(MessagingError):
     """A message cannot be read as what its type says it is."""
+
+
+def missing_right(text: str) -> str:
+    """Return what to do where an error's text says that the broker denies something to this user, else ""."""
+    is_denied = "AuthorizationFailedError" in text  # kafka-python's errors begin with their name
+    return "this user lacks a right; docs/security.md lists what each role needs" if is_denied else ""

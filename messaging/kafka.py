@@ -218,7 +218,7 @@ class Kafka:
                 return made
         except (kafka.errors.KafkaTimeoutError, kafka.errors.KafkaConnectionError) as exc:
             if watch.refusal is not None:
-                raise BrokerRefusedError(watch.refusal) from exc
+                raise BrokerRefusedError(watch.refusal.found, watch.refusal.mend) from exc
             raise BrokerUnavailableError.at(self.bootstrap_servers) from exc
         except kafka.errors.KafkaError as exc:
             raise MessagingError(f"cannot talk to Kafka at {self.bootstrap_servers}: {exc}") from exc

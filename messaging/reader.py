@@ -53,7 +53,8 @@ class TopicReader:
     def _go_to_start(self) -> None:
         numbers = self._consumer.partitions_for_topic(self._topic)
         if not numbers:
-            raise TopicError(f"there is no topic {self._topic}: run `streamer topics create`, or start a camera")
+            hint = ", or allow this user to Describe it" if self._cluster.security.has_identity else ""
+            raise TopicError(f"there is no topic {self._topic}: run `streamer topics create`, or start a camera{hint}")
         self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         self._consumer.assign(self._partitions)
         if self._from_beginning:

@@ -20,12 +20,14 @@ class Refusal:
     """Why a connection failed.
 
     Attributes:
-        text: One line.
+        found: What is wrong.
+        mend: What to check.
         is_final: Whether another attempt would fail in the same way.
     """
 
-    text: str
-    is_final: bool
+    found: str
+    mend: str
+    is_final: bool = True
 
 
 def refusal(error: BaseException, address: str, config: Mapping[str, Any], *, is_connected: bool) -> Refusal | None:
@@ -42,26 +44,30 @@ def refusal(error: BaseException, address: str, config: Mapping[str, Any], *, is
         if found is not None:
             return found
         if isinstance(cause, ConnectionError) and not is_connected and "SSL" in config["security_protocol"]:
-            return Refusal(_no_tls(address), is_final=False)
+            return _no_tls(address, is_final=False)
     was_closed = is_connected and isinstance(error, kafka.errors.KafkaConnectionError)
-    return Refusal(_closed(address, config), is_final=False) if was_closed else None
+    return _closed(address, config["security_protocol"]) if was_closed else None
 
 
 def _of(error: BaseException, address: str, config: Mapping[str, Any]) -> Refusal | None:
     """Explain an error that says itself what is wrong."""
-    if isinstance(error, ssl.SSLError):
-        return _of_tls(error, address)
-    text = None
     if isinstance(error, MessagingError):  # of ours: a token that cannot be had
-        text = str(error)
-    elif isinstance(error, kafka.errors.SaslAuthenticationFailedError):
-        text = _of_login(address, config)
-    elif isinstance(error, kafka.errors.UnsupportedSaslMechanismError):
-        mechanism = config["sasl_mechanism"]
-        text = f"Kafka at {address} does not take {mechanism}: give a --sasl-mechanism that this listener has"
-    elif isinstance(error, kafka.errors.IllegalSaslStateError):
-        text = f"the listener of Kafka at {address} has no login: use the port of one that has"
-    return Refusal(text, is_final=True) if text is not None else None
+        return Refusal(str(error), "")
+    return _of_tls(error, address) if isinstance(error, ssl.SSLError) else _of_kafka(error, address, config)
+
+
+def _of_kafka(error: BaseException, address: str, config: Mapping[str, Any]) -> Refusal | None:
+    name = f"Kafka at {address}"
+    if isinstance(error, kafka.errors.SaslAuthenticationFailedError):
+        return _of_login(name, config)
+    if isinstance(error, kafka.errors.UnsupportedSaslMechanismError):
+        return Refusal(f"{name} does not take {config['sasl_mechanism']}", "give a --sasl-mechanism that it takes")
+    if isinstance(error, kafka.errors.IllegalSaslStateError):
+        return Refusal(f"this listener of {name} has no login", "use the port of one that has")
+    if isinstance(error, kafka.errors.InvalidReceiveError):
+        found = f"what answers at {address} is no Kafka, or wants TLS"
+        return Refusal(found, "check the port, or --security-protocol")
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -83,57 +89,48 @@ def _is_error(value: object) -> bool:
 
 def _of_tls(error: ssl.SSLError, address: str) -> Refusal:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Refusal(_of_certificate(error, address), is_final=True)
+        return _of_certificate(error, address)
     reason = error.reason or ""
     if "ALERT" in reason:
-        text = (
-            f"Kafka at {address} refuses our TLS ({reason.lower().replace('_', ' ')}): check --tls-certificate-file, "
-            "and that the broker trusts who signed it"
-        )
-        return Refusal(text, is_final=True)
+        found = f"Kafka at {address} refuses our TLS ({reason.lower().replace('_', ' ')})"
+        return Refusal(found, "check --tls-certificate-file, and that the broker trusts who signed it")
     is_final = reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-    return Refusal(_no_tls(address), is_final=is_final)
+    return _no_tls(address, is_final=is_final)
 
 
-def _of_certificate(error: ssl.SSLCertVerificationError, address: str) -> str:
-    host = address.rpartition(":")[0]
-    code = error.verify_code
-    if code in _WRONG_NAME:
-        return (
-            f"the certificate of Kafka at {address} is not for {host}: "
-            "use a name that it has in --bootstrap-servers and in the broker's advertised.listeners"
-        )
-    if code in _UNTRUSTED:
-        return (
-            f"the certificate of Kafka at {address} is signed by none of the trusted authorities: check --tls-ca-file"
-        )
-    if code in (_NOT_YET_VALID, _EXPIRED):
-        return (
-            f"the certificate of Kafka at {address} {'has expired' if code == _EXPIRED else 'is not valid yet'}: "
-            "renew it, or set this machine's clock"
-        )
-    return f"the certificate of Kafka at {address} cannot be trusted: {error.verify_message}"
+def _of_certificate(error: ssl.SSLCertVerificationError, address: str) -> Refusal:
+    whose = f"the certificate of Kafka at {address}"
+    if error.verify_code in _WRONG_NAME:
+        host = address.rpartition(":")[0]
+        names = "use a name that it has in --bootstrap-servers and in the broker's advertised.listeners"
+        return Refusal(f"{whose} is not for {host}", names)
+    if error.verify_code in _UNTRUSTED:
+        return Refusal(f"{whose} is signed by none of the trusted authorities", "check --tls-ca-file")
+    if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
+        when = "has expired" if error.verify_code == _EXPIRED else "is not valid yet"
+        return Refusal(f"{whose} {when}", "renew it, or set this machine's clock")
+    return Refusal(f"{whose} cannot be trusted ({error.verify_message})", "check --tls-ca-file")
 
 
-def _of_login(address: str, config: Mapping[str, Any]) -> str:
+def _of_login(name: str, config: Mapping[str, Any]) -> Refusal:
     if config["sasl_mechanism"] == "OAUTHBEARER":
-        return f"Kafka at {address} refuses the token: check its issuer, audience and end, and the broker's clock"
-    return (
-        f"Kafka at {address} refuses user {config['sasl_plain_username']} with {config['sasl_mechanism']}: "
-        "check --sasl-username and the password, and that the user exists for this mechanism"
-    )
+        mend = "check its issuer, audience and end, and the clocks of the two machines"
+        return Refusal(f"{name} refuses the token", mend)
+    found = f"{name} refuses user {config['sasl_plain_username']} with {config['sasl_mechanism']}"
+    return Refusal(found, "check --sasl-username and the password, and that the user exists for this mechanism")
 
 
-def _no_tls(address: str) -> str:
-    return f"nobody speaks TLS at {address}: check the port, or --security-protocol"
+def _no_tls(address: str, *, is_final: bool) -> Refusal:
+    return Refusal(f"nobody speaks TLS at {address}", "check the port, or --security-protocol", is_final)
 
 
-def _closed(address: str, config: Mapping[str, Any]) -> str:
-    protocol = config["security_protocol"]
+def _closed(address: str, protocol: str) -> Refusal:
+    """A listener hangs up without a word where it wants more than it is given; a broker that starts does so, too."""
     wants = {
-        "PLAINTEXT": "it may want TLS or a login: --security-protocol, --sasl-mechanism",
-        "SASL_PLAINTEXT": "it may want TLS: --security-protocol SASL_SSL",
-        "SSL": "it may want a certificate or a login: --tls-certificate-file, --sasl-mechanism",
-        "SASL_SSL": "it may want a certificate, too: --tls-certificate-file",
+        "PLAINTEXT": "TLS or a login (--security-protocol, --sasl-mechanism)",
+        "SASL_PLAINTEXT": "TLS (--security-protocol SASL_SSL)",
+        "SSL": "a certificate or a login (--tls-certificate-file, --sasl-mechanism)",
+        "SASL_SSL": "a certificate, too (--tls-certificate-file)",
     }
-    return f"Kafka at {address} closes the connection before it answers: {wants[protocol]}"
+    found = f"Kafka at {address} closes the connection before it answers"
+    return Refusal(found, f"it may want {wants[protocol]}", is_final=False)

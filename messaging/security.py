@@ -206,6 +206,11 @@ class Security:
         """Whether the connection is TLS."""
         return self.security_protocol in ("SSL", "SASL_SSL")
 
+    @property
+    def has_identity(self) -> bool:
+        """Whether the broker knows who we are, and may allow some things and not others."""
+        return self.sasl is not None or (self.tls is not None and self.tls.certificate_file is not None)
+
     def client_settings(self, servers: Sequence[str]) -> dict[str, Any]:
         """Return the settings of a kafka-python client.
 

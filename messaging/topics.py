@@ -129,9 +129,11 @@ def _create_missing(admin: Any, plan: TopicPlan) -> list[str]:
             created.append(topic["name"])
         elif error is not kafka.errors.TopicAlreadyExistsError:  # somebody else was faster: as good
             why = topic.get("error_message") or error.__name__
+            is_denied = error is kafka.errors.TopicAuthorizationFailedError
             raise TopicError(
                 f"topic {topic['name']} is missing and cannot be created ({why}): "
                 "run `streamer topics create` as a user that may"
+                f"{', or, if it is there, allow this one to Describe it' if is_denied else ''}"
             )
     admin.wait_for_topics(list(missing))
     return [name for name in missing if name in created]

@@ -13,6 +13,7 @@ from consumers.at_least_once import AtLeastOnce
 from consumers.batch import Outgoing
 from consumers.committer import Committer
 from consumers.consumer import Consumer, ConsumerOptions, ConsumerParts
+from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.delivery import Delivery
 from consumers.dispatcher import Dispatcher, camera_of
 from consumers.events import Events
@@ -231,6 +232,7 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         pipeline=pipeline,
         backend=classifier.backend,
         delivery=delivery,
+        dead_letter_limits=DeadLetterLimits(settings.dead_letter_share, settings.dead_letter_run),
         status=StatusPublisher(kafka, identity),
         telemetry=telemetry,
         events=events,

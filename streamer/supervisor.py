@@ -3,7 +3,6 @@
 import json
 import logging
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,15 +53,16 @@ class Worker:
 class Supervisor:
     """Keeps a number of workers running until told to stop, until all have ended, or until one cannot go on."""
 
-    def __init__(self, arguments: Sequence[str], workers: int, drain_timeout_s: float) -> None:
+    def __init__(self, command: Sequence[str], workers: int, drain_timeout_s: float) -> None:
         """Say what each worker runs.
 
         Args:
-            arguments: Of `streamer`, for one worker; its last line of output has to be a JSON object.
+            command: Of one worker; the last line of its output is a JSON object, whose `failure` says whether another
+                start may mend it.
             workers: How many.
             drain_timeout_s: How long one takes to end when told to.
         """
-        self._command = [sys.executable, "-P", "-m", "streamer", *arguments]  # -P: no files of the folder
+        self._command = list(command)
         self._kill_after_s = drain_timeout_s + _KILL_AFTER_S
         self._workers = [Worker(number) for number in range(1, workers + 1)]
         self._stopping = Event()

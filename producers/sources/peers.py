@@ -12,14 +12,14 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 def zone_of(host: str) -> int:
     """Tell how far inside an IP address is: 0 public, 1 private, 2 link-local, 3 this machine itself.
 
-    An IPv6 address that stands for an IPv4 address (mapped, 6to4, NAT64) is as far inside as the inner of the two.
+    An IPv6 address that stands for an IPv4 address (mapped, 6to4, NAT64) is as far inside as that one.
     """
     address = ip_address(host.partition("%")[0])
-    inner: IPv4Address | None = None
-    if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+    if not isinstance(address, IPv6Address):
+        return _zone(address)
+    if address.ipv4_mapped:
+        return _zone(address.ipv4_mapped)
+    inner = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else address.sixtofour
     return max(_zone(address), _zone(inner) if inner else 0)
 
 

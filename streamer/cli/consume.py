@@ -58,8 +58,9 @@ def _supervise(call: Call) -> int:
         f"a topic's partitions are the most that have work: {settings.partitions} unless it was made with others",
         file=sys.stderr,
     )
+    command = [sys.executable, "-P", "-m", "streamer", "consume"]  # -P: no files of the folder
     supervisor = Supervisor(
-        ["consume", *call.argv, "--workers", "1", "--json"], settings.workers, settings.drain_timeout.total_seconds()
+        [*command, *call.argv, "--workers", "1", "--json"], settings.workers, settings.drain_timeout.total_seconds()
     )
     code = supervisor.run(stop)
     summary = merge_summaries(supervisor.summaries()) | {"workers": settings.workers, "restarts": supervisor.restarts}

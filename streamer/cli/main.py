@@ -49,9 +49,18 @@ def main(argv: list[str] | None = None) -> int:
                 _complain(line)
         known = getattr(exc, "exit_code", None)
         hint = "" if isinstance(known, int) or is_debug else " (an error of streamer's own; --debug shows where)"
-        _complain(f"{_prefix(exc)}{' '.join(str(exc).split()) or type(exc).__name__}{hint}")
+        text = " ".join(str(exc).split()) or type(exc).__name__
+        _complain(f"{_prefix(exc)}{text}{_mend(text)}{hint}")
         return known if isinstance(known, int) else 1
     return code
+
+
+def _mend(text: str) -> str:
+    """Return what to do where Kafka denies something, which no error of its says."""
+    from messaging.errors import missing_right
+
+    mend = missing_right(text)
+    return f": {mend}" if mend else ""
 
 
 def _prefix(exc: BaseException) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Literal
 
+from messaging.errors import missing_right
+
 #: `info` is no judgement: what was measured, or not looked at and why.
 State = Literal["ok", "info", "warn", "fail"]
 
@@ -74,8 +76,9 @@ def _run(check: Check) -> Sequence[Finding]:
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is what the check found
             message = " ".join(str(exc).split())
             # Errors of ours say what to do after a colon.
-            text = message.removesuffix(f": {check.mend}") if hasattr(exc, "exit_code") else repr(exc)
-            findings.append(Finding(check.name, "fail", text, check.mend))
+            mend = getattr(exc, "mend", missing_right(message) or check.mend)
+            text = message.removesuffix(f": {mend}") if hasattr(exc, "exit_code") else repr(exc)
+            findings.append(Finding(check.name, "fail", text, mend))
 
     # A daemon, so that one that hangs in somebody's library does not keep the program from ending.
     thread = Thread(target=work, name=f"check {check.name}", daemon=True)

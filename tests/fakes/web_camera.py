@@ -185,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.flood(b"X-Padding: a\r\n" * 10_000)
 
     def show_packed(self, _: str) -> None:
-        """Said to be packed, whatever was asked for; the picture is not."""
+        """100 MiB of zeros, packed, though that was not asked for."""
         self.answer(gzip.compress(bytes(100 << 20)), "image/jpeg", headers={"Content-Encoding": "gzip"})
 
     def flood(self, piece: bytes) -> None:

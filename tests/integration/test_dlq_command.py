@@ -102,13 +102,13 @@ def test_the_list_says_what_died_where_and_why(stage: Stage, capsys: Capture) ->
         "too-large",
     )
     assert (second["size_bytes"], second["replay"], second["error"]) == (0, 0, "it is too-large")
-    place = {"topic": stage.topics.frames, "partition": frames[1].partition, "offset": frames[1].offset}
-    assert second["original"] == place
+    original = {"topic": stage.topics.frames, "partition": frames[1].partition, "offset": frames[1].offset}
+    assert second["original"] == original
 
 
-@pytest.mark.parametrize(
-    ("flags", "ids"),
-    [
+def test_the_list_is_filtered(stage: Stage, capsys: Capture) -> None:
+    three_dead(stage)
+    for flags, ids in (
         (["--camera", "a"], ["0:0", "0:1"]),
         (["--reason", "truncated"], ["0:0", "0:2"]),
         (["--group", "h"], ["0:2"]),
@@ -117,11 +117,8 @@ def test_the_list_says_what_died_where_and_why(stage: Stage, capsys: Capture) ->
         (["--count", "2"], ["0:1", "0:2"]),
         (["--since", "1h"], ["0:0", "0:1", "0:2"]),
         (["--since", "2100-01-01T00:00:00Z"], []),
-    ],
-)
-def test_the_list_is_filtered(stage: Stage, capsys: Capture, flags: list[str], ids: list[str]) -> None:
-    three_dead(stage)
-    assert [letter["id"] for letter in listed(stage, capsys, *flags)] == ids
+    ):
+        assert [letter["id"] for letter in listed(stage, capsys, *flags)] == ids, flags
 
 
 def test_since_is_about_when_the_dead_letter_was_written(stage: Stage, capsys: Capture) -> None:
@@ -172,32 +169,30 @@ def test_records_of_others_are_left_out_and_counted(stage: Stage, capsys: Captur
     assert "2 records are no dead letters of streamer's" in err
 
 
-@pytest.mark.parametrize(
-    "words", [["list"], ["list", "--json"], ["list", "--summary"], ["show", "0:0"], ["show", "0:0", "--json"]]
-)
-def test_names_from_outside_command_no_terminal(stage: Stage, capsys: Capture, words: list[str]) -> None:
+def test_names_from_outside_command_no_terminal(stage: Stage, capsys: Capture) -> None:
     stage.feed(camera_frames("a", 1))
     (frame,) = frames_of(stage)
     frame.camera, frame.frame_id = HOSTILE, f"{HOSTILE}/s/1"
     frame.headers = ((HOSTILE, HOSTILE.encode()), ("bytes", b"\xff\x9b"))
     letter = write_dead_letter(frame, HOSTILE, HOSTILE, HOSTILE, max_value_bytes=10**6)
     send(stage, stage.topics.dead_letters, letter, timestamp_ms=2**62)
-    assert dlq(stage, *words) == 0
-    out, err = capsys.readouterr()
-    assert "owned" in out
-    assert NO_CONTROL.fullmatch(out)
-    assert err == ""
-    if "--json" in words:
-        assert out.isascii()
-        assert out.count("\n") == 1
+    for words in (["list"], ["list", "--json"], ["list", "--summary"], ["show", "0:0"], ["show", "0:0", "--json"]):
+        assert dlq(stage, *words) == 0
+        out, err = capsys.readouterr()
+        assert "owned" in out
+        assert NO_CONTROL.fullmatch(out)
+        assert err == ""
+        if "--json" in words:
+            assert out.isascii()
+            assert out.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [["list"], ["show", "0:1"], ["replay", "--all"]])
-def test_a_topic_that_is_missing_is_one_line(stage: Stage, capsys: Capture, words: list[str]) -> None:
-    assert dlq(stage, *words, "--dead-letter-topic", "nowhere") == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == "streamer: there is no topic nowhere: run `streamer topics create`, or start a camera\n"
+def test_a_topic_that_is_missing_is_one_line(stage: Stage, capsys: Capture) -> None:
+    for words in (["list"], ["show", "0:1"], ["replay", "--all"]):
+        assert dlq(stage, *words, "--dead-letter-topic", "nowhere") == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err == "streamer: there is no topic nowhere: run `streamer topics create`, or start a camera\n"
 
 
 # -- show ------------------------------------------------------------------------------------------
@@ -231,13 +226,13 @@ def test_of_several_dead_letters_of_a_frame_the_newest_is_shown(stage: Stage, ca
     assert json.loads(capsys.readouterr().out)["reason"] == "truncated"
 
 
-@pytest.mark.parametrize("identity", ["0:9", "1:0", "a/test/77", "999999999:5", HOSTILE])
-def test_one_that_is_not_there(stage: Stage, capsys: Capture, identity: str) -> None:
+def test_one_that_is_not_there(stage: Stage, capsys: Capture) -> None:
     three_dead(stage)
-    assert dlq(stage, "show", identity) == 1
-    err = capsys.readouterr().err
-    assert err.startswith("streamer: there is no dead letter ")
-    assert NO_CONTROL.fullmatch(err)
+    for identity in ("0:9", "1:0", "a/test/77", "999999999:5", HOSTILE):
+        assert dlq(stage, "show", identity) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("streamer: there is no dead letter ")
+        assert NO_CONTROL.fullmatch(err)
 
 
 def test_the_bytes_are_written_and_nothing_is_overwritten_unasked(
@@ -462,10 +457,10 @@ def test_a_dry_run_does_nothing(stage: Stage, capsys: Capture) -> None:
     assert put_back(stage) == []
 
 
-@pytest.mark.parametrize("words", [[], ["--camera", "a"], ["0:1", "--all"]])
-def test_what_to_put_back_must_be_said(stage: Stage, capsys: Capture, words: list[str]) -> None:
-    assert dlq(stage, "replay", *words) == 2
-    assert "give the ids of dead letters or frames, or --all" in capsys.readouterr().err
+def test_what_to_put_back_must_be_said(stage: Stage, capsys: Capture) -> None:
+    for words in ([], ["--camera", "a"], ["0:1", "--all"]):
+        assert dlq(stage, "replay", *words) == 2
+        assert "give the ids of dead letters or frames, or --all" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("answer", "code", "count"), [("n\n", 1, 0), ("\n", 1, 0), ("y\n", 0, 3), (None, 0, 3)])

@@ -257,13 +257,13 @@ class TestTls:
     def test_none_is_asked_for_where_the_address_says_so(
         self, certificate: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with web_camera(photo(), certificate) as camera:
-            with SnapshotSource(f"{camera.url}/image.jpg#tls-verify=off") as source:
-                assert source.read().encoded == camera.image
-        assert [entry.getMessage() for entry in caplog.records] == [
-            f"{camera.url}/image.jpg#tls-verify=off: its certificate is not checked (tls-verify=off), "
-            "so anybody may answer"
-        ]
+        with (
+            web_camera(photo(), certificate) as camera,
+            SnapshotSource(f"{camera.url}/image.jpg#tls-verify=off") as source,
+        ):
+            assert source.read().encoded == camera.image
+        (entry,) = caplog.records
+        assert entry.getMessage().startswith(f"{camera.url}/image.jpg#tls-verify=off: its certificate is not checked")
 
     def test_a_handshake_that_hangs_is_bounded(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as mute:

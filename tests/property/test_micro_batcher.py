@@ -1,5 +1,6 @@
 """The micro-batcher against a plain list, in any order of events."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from hypothesis import settings
@@ -108,3 +109,109 @@ class Machine(RuleBasedStateMachine):
 
 Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestMicroBatcher = Machine.TestCase
+
+
+@dataclass(frozen=True)
+class CameraItem:
+    camera: int
+    number: int
+    size_bytes: int
+    added_at_ms: int
+
+
+class FairMachine(RuleBasedStateMachine):
+    """With a key: the bounds and each key's order as without one, and nobody waits for more than a turn of the rest."""
+
+    @initialize(size=st.integers(1, 5), timeout_ms=st.sampled_from([0, 250, 1000]), budget_bytes=st.integers(1, 40))
+    def begin(self, size: int, timeout_ms: int, budget_bytes: int) -> None:
+        self.size, self.timeout_ms, self.budget_bytes = size, timeout_ms, budget_bytes
+        self.batcher = MicroBatcher[CameraItem](size, timeout_ms / 1000, budget_bytes, lambda item: item.camera)
+        self.waiting: list[CameraItem] = []
+        self.now_ms = 0
+        self.added = 0
+        self.left: list[int] = []
+        #: For each camera that waits, how often each other one was served since it waits, or was served.
+        self.overtaken: dict[int, Counter[int]] = {}
+
+    @rule(camera=st.integers(0, 6), count=st.sampled_from([1, 1, 2, 10]), size_bytes=st.integers(0, 50))
+    def add(self, camera: int, count: int, size_bytes: int) -> None:
+        for _ in range(count):
+            item = CameraItem(camera, self.added, size_bytes, self.now_ms)
+            self.added += 1
+            self.batcher.add(item, size_bytes, self.now_ms / 1000)
+            self.waiting.append(item)
+        self.overtaken.setdefault(camera, Counter())
+
+    @rule(quarters=st.integers(1, 8))
+    def time_passes(self, quarters: int) -> None:
+        self.now_ms += 250 * quarters
+
+    @rule(is_forced=st.booleans())
+    def take(self, is_forced: bool) -> None:
+        is_due = bool(self.waiting) and (is_forced or self._is_due())
+        is_contended = (
+            len(self.waiting) > self.size or sum(item.size_bytes for item in self.waiting) > self.budget_bytes
+        )
+        batch = self.batcher.take(self.now_ms / 1000, force=is_forced)
+        assert bool(batch) == is_due
+        assert len(batch) <= self.size
+        size_bytes = sum(item.size_bytes for item in batch)
+        assert len(batch) <= 1 or size_bytes <= self.budget_bytes
+        for camera in {item.camera for item in batch}:
+            mine = [item for item in self.waiting if item.camera == camera]
+            taken = [item for item in batch if item.camera == camera]
+            assert taken == mine[: len(taken)], "each key oldest first"
+        self.waiting = [item for item in self.waiting if item not in batch]
+        if batch and self.waiting and len(batch) < self.size:
+            heads = {item.camera: item for item in reversed(self.waiting)}
+            assert any(size_bytes + item.size_bytes > self.budget_bytes for item in heads.values()), "as much as fits"
+        if is_contended:
+            for item in batch:
+                self._served(item.camera)
+        self._gone(batch)
+
+    @rule(camera=st.integers(0, 6), keeps_newest=st.booleans())
+    def discard(self, camera: int, keeps_newest: bool) -> None:
+        mine = [item for item in self.waiting if item.camera == camera]
+        unwanted = mine[:-1] if keeps_newest else mine
+        assert self.batcher.discard(lambda item: item in unwanted) == unwanted
+        self.waiting = [item for item in self.waiting if item not in unwanted]
+        self._gone(unwanted)
+
+    @invariant()
+    def what_waits_is_known(self) -> None:
+        if not hasattr(self, "batcher"):
+            return
+        waiting = self.batcher.waiting()
+        assert sorted(waiting, key=lambda item: item.number) == self.waiting
+        assert [item.added_at_ms for item in waiting] == sorted(item.added_at_ms for item in waiting)
+        assert len(self.batcher) == len(self.waiting)
+        assert self.batcher.waiting_bytes == sum(item.size_bytes for item in self.waiting)
+        assert self.batcher.is_due(self.now_ms / 1000) == self._is_due()
+        oldest_ms = min((item.added_at_ms for item in self.waiting), default=None)
+        due_at_s = self.batcher.due_at_s()
+        assert due_at_s == (None if oldest_ms is None else (oldest_ms + self.timeout_ms) / 1000)
+        assert sorted(self.left + [item.number for item in self.waiting]) == list(range(self.added))
+
+    def _is_due(self) -> bool:
+        return bool(self.waiting) and (
+            len(self.waiting) >= self.size
+            or sum(item.size_bytes for item in self.waiting) >= self.budget_bytes
+            or self.now_ms - min(item.added_at_ms for item in self.waiting) >= self.timeout_ms
+        )
+
+    def _served(self, camera: int) -> None:
+        for other, overtaking in self.overtaken.items():
+            if other != camera:
+                overtaking[camera] += 1
+                assert overtaking[camera] <= 1, f"camera {camera} had two turns while {other} waited for its first"
+        self.overtaken[camera] = Counter()
+
+    def _gone(self, items: list[CameraItem]) -> None:
+        self.left += [item.number for item in items]
+        still_waiting = {item.camera for item in self.waiting}
+        self.overtaken = {camera: passed for camera, passed in self.overtaken.items() if camera in still_waiting}
+
+
+FairMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestFairMicroBatcher = FairMachine.TestCase

@@ -1,6 +1,10 @@
+from collections import Counter
+
 from consumers.batch import PolledFrame
+from consumers.dispatcher import camera_of
 from consumers.freshness import Freshness
 from consumers.ledger import PartitionLedger
+from engine.batching import MicroBatcher
 from engine.images.header import ImageHeader
 from messaging.frame import Frame
 
@@ -47,3 +51,16 @@ def test_the_age_limit_counts_from_capture() -> None:
     freshness = Freshness(max_age_us=500)
     assert not freshness.is_too_old(polled("a", 0, captured_at_us=1000).frame, now_us=1500)
     assert freshness.is_too_old(polled("a", 0, captured_at_us=1000).frame, now_us=1501)
+
+
+def test_a_camera_whose_frames_are_superseded_again_and_again_still_has_its_turn() -> None:
+    freshness = Freshness("freshest")
+    batcher: MicroBatcher[PolledFrame] = MicroBatcher(2, 0.0, 1 << 30, camera_of)
+    served: Counter[str] = Counter()
+    for number in range(30):
+        for camera in "abcdef":
+            batcher.add(polled(camera, number), 1, 0.0)
+        superseded = {id(frame) for frame in freshness.superseded(batcher.waiting(), places=0)}
+        batcher.discard(lambda frame, gone=superseded: id(frame) in gone)  # type: ignore[misc]
+        served.update(frame.frame.camera for frame in batcher.take(0.0))
+    assert served == dict.fromkeys("abcdef", 10)

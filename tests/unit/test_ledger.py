@@ -95,6 +95,25 @@ def test_a_partition_that_comes_back_is_read_on_from_its_first_unfinished_frame(
     entries = [in_flight.admit(0, offset, 1) for offset in (4, 5, 6)]
     in_flight.resolve(entries[0], "a")
     in_flight.acknowledge(in_flight.release()[0])
-    in_flight.withdraw([entries[2]])
+    assert in_flight.withdraw([entries[2]]) == {entries[2]}
     assert in_flight.give_up({0}) == {0: 5}
     assert in_flight.room() == 256
+
+
+def test_a_partition_of_which_all_was_withdrawn_is_read_on_from_its_first_frame() -> None:
+    in_flight: InFlight[str] = InFlight(InFlightLimits())
+    entries = [in_flight.admit(0, offset, 1) for offset in (4, 5, 6)]
+    assert in_flight.withdraw(entries) == set(entries)
+    assert in_flight.are_drained({0})
+    assert in_flight.give_up({0}) == {0: 4}
+
+
+def test_a_waiting_frame_before_one_that_is_worked_on_is_not_withdrawn() -> None:
+    in_flight: InFlight[str] = InFlight(InFlightLimits())
+    waiting, begun, newest = (in_flight.admit(0, offset, 1) for offset in (4, 5, 6))
+    assert in_flight.withdraw([waiting, newest]) == {newest}
+    for entry in (waiting, begun):
+        in_flight.resolve(entry, "a")
+    for entry in in_flight.release():
+        in_flight.acknowledge(entry)
+    assert in_flight.give_up({0}) == {0: 6}

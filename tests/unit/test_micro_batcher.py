@@ -118,3 +118,38 @@ def test_equal_items_are_not_taken_for_one() -> None:
 def test_bounds_that_allow_nothing_are_refused(size: int, timeout_s: float, budget_bytes: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
         MicroBatcher[str](size, timeout_s, budget_bytes)
+
+
+def by_letter(name: str) -> str:
+    return name[0]
+
+
+def fair(size: int, *names: str) -> MicroBatcher[str]:
+    batcher = MicroBatcher[str](size, 10, MANY, by_letter)
+    for name in names:
+        batcher.add(name, 1, 0)
+    return batcher
+
+
+def test_with_a_key_the_keys_take_turns_where_more_waits_than_fits() -> None:
+    batcher = fair(3, "h0", "h1", "h2", "h3", "a0", "b0", "a1")
+    assert batcher.take(0) == ["h0", "a0", "b0"]
+    assert batcher.take(0) == ["h1", "a1", "h2"]
+    assert batcher.take(0, force=True) == ["h3"]
+
+
+def test_with_a_key_what_fits_a_batch_is_in_the_order_of_arrival() -> None:
+    assert fair(3, "h0", "h1", "a0").take(0) == ["h0", "h1", "a0"]
+
+
+def test_turns_go_on_from_batch_to_batch() -> None:
+    batcher = fair(2, "a0", "a1", "a2", "b0", "b1", "c0", "c1")
+    assert [batcher.take(0) for _ in range(3)] == [["a0", "b0"], ["c0", "a1"], ["b1", "c1"]]
+
+
+def test_an_item_that_replaces_a_discarded_one_keeps_the_turn_of_its_key() -> None:
+    batcher = fair(1, "a0", "a1", "b0", "b1", "x0")
+    assert [batcher.take(0), batcher.take(0)] == [["a0"], ["b0"]]
+    batcher.add("x1", 1, 0)
+    assert batcher.discard(lambda name: name == "x0") == ["x0"]
+    assert batcher.take(0) == ["x1"]

@@ -88,6 +88,7 @@ def qpc_for_the_cpu(folder: Path) -> dict[str, Any]:
 REFUSED: dict[str, tuple[Callable[[Path], dict[str, Any]], type[Exception], str]] = {
     "itself": (lambda _: {"backend": "onnxruntime", "standby": "cpu"}, ConfigError, "--standby cpu is the device"),
     "itself by name": (lambda _: {"backend": "openvino", "standby": "openvino:cpu"}, ConfigError, "is the device"),
+    "itself, both by default": (lambda _: {"backend": "qaic", "standby": "qaic"}, ConfigError, "is the device"),
     "its own card": (lambda _: {"backend": "qaic", "device": "1", "standby": "1"}, ConfigError, "is the device"),
     "its default card": (lambda _: {"backend": "qaic", "device": "gate", "standby": "0"}, ConfigError, "is the device"),
     "a slip": (lambda _: {"backend": "qaic", "standby": "opnvino"}, ConfigError, "did you mean openvino"),
