@@ -19,7 +19,7 @@ ENVIRONMENT_PREFIX = "STREAMER_"
 DEFAULT_FILE = Path("streamer.toml")
 _FILE_VARIABLE = "STREAMER_CONFIG"
 #: How alike an unknown name must be to a known one to be taken for a slip of the pen.
-_SLIP_RATIO = 0.8
+_SLIP_RATIO = 0.82
 #: What Kubernetes sets for a service, here one whose name begins with `streamer`. Source: the Kubernetes
 #: documentation, "Service", "Environment variables".
 _OF_KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")

@@ -93,6 +93,7 @@ class Consumer(Holder):
         self._delivery = parts.delivery
         self._finished: SimpleQueue[tuple[Batch, Future[Batch]] | None] = SimpleQueue()
         self._is_stopping = False
+        self._is_closing = False
         self._failure: BaseException | None = None
         self._last_activity_s: float | None = None
         self._status = StatusReporter(
@@ -194,6 +195,7 @@ class Consumer(Holder):
     def _resolve(self, batch: Batch, future: Future[Batch]) -> None:
         error = future.exception()
         if error is None:
+            self._send(after_success(batch))
             outcomes = outcomes_of(batch)
             self.counts.batch(batch)
             if batch.inference is not None:
@@ -268,6 +270,7 @@ class Consumer(Holder):
             self._parts.dispatcher.dispatch()
             self._finished.put(None)
             self._delivery.hurry()
+            self._parts.frames.stay()  # a member that is silent in a rebalance is taken for dead
             self._in_flight.wait_until_drained(0.01)
             self._report("draining")
         if not self._failure and not self._in_flight.is_drained:
@@ -280,7 +283,7 @@ class Consumer(Holder):
 
     def _shut(self, publisher: Thread) -> None:
         """Close everything, whatever state it is in; the order keeps each part's users before it."""
-        self._is_stopping = True
+        self._is_stopping = self._is_closing = True
         self._parts.frames.close()
         self._parts.dispatcher.stop()
         self.is_hung = not self._parts.pipeline.close(_HUNG_AFTER_S)
@@ -310,7 +313,7 @@ class Consumer(Holder):
     def is_finished(self, partitions: set[int]) -> bool:
         """Tell whether everything begun for these partitions is acknowledged, or never will be."""
         self._delivery.hurry()
-        return self._failure is not None or self._in_flight.are_drained(partitions)
+        return self._is_closing or self._failure is not None or self._in_flight.are_drained(partitions)
 
     def commits(self) -> dict[int, tuple[int, int]]:
         """Return what may be committed."""
@@ -318,7 +321,7 @@ class Consumer(Holder):
 
     def is_settled(self) -> bool:
         """Hold the delivery's transactions; one that will never end is not waited for."""
-        return self._delivery.hold() or self._failure is not None or self._is_stopping
+        return self._delivery.hold() or self._failure is not None or self._is_closing
 
     def lost(self, partition: int, first: int, end: int) -> None:
         """Count frames that nobody can read any more, and let the watermark pass them."""

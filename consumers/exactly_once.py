@@ -101,6 +101,7 @@ class ExactlyOnce(Delivery):
         self._must_look_for_the_dead = True
         self._is_hurried = False
         self._is_closing = False
+        self._has_failed = False
         self._failures = 0
         self._next_s = 0.0
         self._patience = Patience()
@@ -139,7 +140,7 @@ class ExactlyOnce(Delivery):
         """Begin no further transaction; tell whether none is under way."""
         with self._changed:
             self._is_held = True
-            return not self._is_committing
+            return self._has_failed or not self._is_committing
 
     def go_on(self) -> None:
         """Let transactions begin again."""
@@ -158,7 +159,8 @@ class ExactlyOnce(Delivery):
         with self._changed:
             self._is_hurried = True
             self._changed.notify_all()
-            if not self._changed.wait_for(lambda: not self._waiting and not self._is_committing, timeout_s):
+            self._changed.wait_for(lambda: self._has_failed or not (self._waiting or self._is_committing), timeout_s)
+            if self._waiting and not self._has_failed:
                 log.warning(
                     "%d outcomes were not committed within %.1f s; their frames will be read again",
                     len(self._waiting),
@@ -189,9 +191,16 @@ class ExactlyOnce(Delivery):
                 else:
                     self._commit()
         except ConsumerError as exc:
-            self._failed(exc)
+            self._end(exc)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the consumer has to end with it
-            self._failed(ConsumerError(f"the transactions of {self._transactional_id(self._slot)} ended: {exc}"))
+            self._end(ConsumerError(f"the transactions of {self._transactional_id(self._slot)} ended: {exc}"))
+
+    def _end(self, exc: ConsumerError) -> None:
+        """Commit nothing more, and let nobody wait for it."""
+        self._failed(exc)
+        with self._changed:
+            self._has_failed = True
+            self._changed.notify_all()
 
     def _wait_until_due(self) -> bool:
         """Wait until there is something to do; False once it is to end."""

@@ -88,7 +88,7 @@ class InFlight(Generic[Outgoing]):
         with self._changed:
             held = {number: len(ledger) for number, ledger in self._ledgers.items()}
         least, most = min(held.values(), default=0), room * _SHARE_OF_ROOM
-        return frozenset(number for number, count in held.items() if count > most and count > least)
+        return frozenset(number for number, count in held.items() if count >= most and count > least)
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until a frame may be polled; False after `timeout_s` without."""

@@ -17,7 +17,7 @@ from engine.models.spec import ClassifierSpec
 from messaging.cloudevents import Message
 from messaging.dead_letter import write_dead_letter
 from messaging.frame import Frame
-from messaging.kafka import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, Kafka
+from messaging.kafka import MAX_MESSAGE_BYTES, Kafka
 from messaging.outcome import (
     BatchShape,
     Classified,
@@ -69,16 +69,15 @@ class OutcomeWriter:
         self._cluster = cluster
         self._topics = topics
         self._source = group_source(identity.group)
-        self._max_dead_letter_bytes = MAX_FRAME_BYTES
+        self._max_dead_letter_bytes = MAX_MESSAGE_BYTES
 
     def open(self) -> None:
-        """Ask what the dead-letter topic's own limit leaves for a frame's bytes: no producer survives a refusal.
+        """Ask what the dead-letter topic can take: no producer survives a refusal.
 
         Raises:
             BrokerUnavailableError: No broker answers.
         """
-        limit = max_message_bytes(self._cluster, self._topics.dead_letters)
-        self._max_dead_letter_bytes = max(limit - (MAX_MESSAGE_BYTES - MAX_FRAME_BYTES), 0)
+        self._max_dead_letter_bytes = max_message_bytes(self._cluster, self._topics.dead_letters)
 
     def write(self, outgoing: Outgoing) -> tuple[str, Message]:
         """Return the topic and the record."""
@@ -93,7 +92,7 @@ class OutcomeWriter:
             self.identity.group,
             outgoing.reason,
             outgoing.error,
-            max_value_bytes=self._max_dead_letter_bytes,
+            max_message_bytes=self._max_dead_letter_bytes,
             traceparent=traceparent,
         )
 

@@ -21,8 +21,10 @@ Reason = Literal[
 REASONS: tuple[str, ...] = get_args(Reason)
 
 _MAX_ERROR_CHARS = 500
-#: A frame of `MAX_FRAME_BYTES` leaves 64 KiB of a message; our own headers take less than 8.
-_MAX_HEADER_BYTES = 56 * 1024
+#: Our own headers take no more: an id, a camera, a group and a truth of the longest that are believed, and the error.
+_OUR_BYTES = 12 * 1024
+#: So that a frame of `messaging.kafka.MAX_FRAME_BYTES`, which leaves 64 KiB of a message, keeps its bytes.
+_MAX_HEADER_BYTES = 52 * 1024
 _MAX_NUMBER_DIGITS = 18
 #: What a dead letter says beside its frame's own headers.
 _ABOUT_IT = frozenset({"group", "reason", "error", "original-topic", "original-partition", "original-offset"})
@@ -66,12 +68,12 @@ class DeadLetter:
 
 
 def write_dead_letter(
-    frame: Frame, group: str, reason: str, error: str, *, max_value_bytes: int, traceparent: str | None = None
+    frame: Frame, group: str, reason: str, error: str, *, max_message_bytes: int, traceparent: str | None = None
 ) -> Message:
     """Turn a frame into a record for the dead-letter topic, keyed by camera.
 
-    Bytes over `max_value_bytes` stay behind, and so do headers that would not fit beside them: `original-*` points
-    at both.
+    What does not fit into `max_message_bytes` stays behind, the frame's bytes or its headers or both: `original-*`
+    points at them.
     """
     camera = frame.camera.encode()
     changes = {
@@ -89,14 +91,16 @@ def write_dead_letter(
         "original-partition": str(frame.partition).encode(),
         "original-offset": str(frame.offset).encode(),
     }
-    theirs = frame.headers if frame.size_bytes - len(frame.data) <= _MAX_HEADER_BYTES else ()
+    room_bytes = max_message_bytes - _OUR_BYTES
+    header_bytes = frame.size_bytes - len(frame.data)
+    theirs = frame.headers if header_bytes <= min(_MAX_HEADER_BYTES, room_bytes) else ()
     if not read_headers(theirs).get("ce_source"):
         changes["ce_source"] = b"/cameras/" + camera
     if frame.truth:
         changes["ce_truth"] = frame.truth.encode()
     if frame.replay:
         changes["ce_replay"] = str(frame.replay).encode()
-    value = frame.data if len(frame.data) <= max_value_bytes else b""
+    value = frame.data if len(frame.data) <= room_bytes - (header_bytes if theirs else 0) else b""
     return Message(camera, value, replace_headers(theirs, changes))
 
 

@@ -152,8 +152,13 @@ class Sasl:
             )
 
     def client_settings(self) -> dict[str, Any]:
-        """Return what kafka-python's clients call it."""
+        """Return what kafka-python's clients call it.
+
+        Raises:
+            MessagingError: There is no token: said here, and not by a client that tries again and again.
+        """
         if self.tokens is not None:
+            self.tokens.token()
             return {"sasl_mechanism": self.mechanism, "sasl_oauth_token_provider": self.tokens}
         name = self.username or ""
         if self.mechanism.startswith("SCRAM"):  # RFC 5802, section 5.1; kafka-python sends the name as it is
@@ -219,6 +224,7 @@ class Security:
 
         Raises:
             SecuritySettingError: A file cannot be used.
+            TokenError: There is no token to log in with.
         """
         settings: dict[str, Any] = {"security_protocol": self.security_protocol}
         if self.is_encrypted:

@@ -5,6 +5,7 @@ import binascii
 import http.client
 import json
 import logging
+import math
 import re
 import ssl
 import time
@@ -42,9 +43,10 @@ def expiry_s(token: str) -> float | None:
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(claims["exp"])
+        ends_s = float(claims["exp"])
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, binascii.Error):
         return None
+    return ends_s if math.isfinite(ends_s) else None
 
 
 class TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
@@ -83,7 +85,14 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
     """
 
     def __init__(
-        self, url: str, client_id: str, client_secret: str, scope: str = "", *, now_s: Clock = time.time
+        self,
+        url: str,
+        client_id: str,
+        client_secret: str,
+        scope: str = "",
+        *,
+        timeout_s: float = _TIMEOUT_S,
+        now_s: Clock = time.time,
     ) -> None:
         """Remember whom to ask; nothing is asked yet.
 
@@ -92,6 +101,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
             client_id: Who we are to the provider.
             client_secret: And its proof; never shown.
             scope: Scopes, blanks between; "" leaves them to the provider.
+            timeout_s: For an answer, all in all.
             now_s: The time in s since 1970.
 
         Raises:
@@ -108,6 +118,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
         self._authorization = f"Basic {base64.b64encode(login.encode()).decode()}"
         grant = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
         self._body = urlencode(grant)
+        self._timeout_s = timeout_s
         self._now_s = now_s
         self._lock = Lock()
         self._token = ""
@@ -138,7 +149,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
             raise TokenError(f"{self._name} gives no access_token: check --sasl-oauth-token-url")
         self._token = _checked(token, self._name)
         life_s = answer.get("expires_in")
-        if not isinstance(life_s, int | float) or isinstance(life_s, bool):
+        if not isinstance(life_s, int | float) or not math.isfinite(life_s):
             life_s = (expiry_s(token) or now_s + _UNKNOWN_LIFE_S) - now_s
         self._renew_at_s = now_s + _FRESH_PART * life_s
         self._ends_at_s = now_s + life_s
@@ -160,11 +171,11 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
 
         thread = Thread(target=ask, name="token", daemon=True)
         thread.start()
-        thread.join(_TIMEOUT_S)
+        thread.join(self._timeout_s)
         if answers:
             return answers[0]
         if not errors:
-            raise TokenError(f"{self._name} gave no answer within {_TIMEOUT_S:.0f} s")
+            raise TokenError(f"{self._name} gave no answer within {self._timeout_s:.0f} s")
         error = errors[0]
         if isinstance(error, TokenError):
             raise error
@@ -175,9 +186,9 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
         connection: http.client.HTTPConnection
         if self._is_encrypted:
             context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_S, context=context)
+            connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=context)
         else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         try:
             headers = {
                 "Authorization": self._authorization,

@@ -23,8 +23,9 @@ class _OneLine(logging.Formatter):
         return harmless(" ".join(super().formatMessage(record).split()), _MAX_LINE_CHARS)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return text if self._has_tracebacks else text.partition("\n")[0]
+        first, *others = super().format(record).splitlines()
+        # What an exception quotes stands indented, so that no line of it looks like one of ours.
+        return "\n".join([first, *(f"  {harmless(line, _MAX_LINE_CHARS)}" for line in others if self._has_tracebacks)])
 
 
 def set_up_logs(*, is_debug: bool) -> None:

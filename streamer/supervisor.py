@@ -14,14 +14,26 @@ from messaging.bound_process import bound_to_this
 
 log = logging.getLogger(__name__)
 
-#: A worker that lives this long has started well.
-_SETTLED_S = 10.0
-_FIRST_DELAY_S = 1.0
-_LONGEST_DELAY_S = 30.0
 #: So many quick deaths in a row are enough.
 _MAX_QUICK_DEATHS = 5
-_KILL_AFTER_S = 15.0
 _WRONG_USE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a worker is started again, and when it is ended by force.
+
+    Attributes:
+        settled_s: A worker that lives this long has started well.
+        first_delay_s: Before the first start after a death; it doubles with each quick one.
+        longest_delay_s: It grows no further.
+        kill_after_s: A worker that was told to end, and does not, is killed after this.
+    """
+
+    settled_s: float = 10.0
+    first_delay_s: float = 1.0
+    longest_delay_s: float = 30.0
+    kill_after_s: float = 25.0
 
 
 @dataclass(slots=True)
@@ -53,17 +65,17 @@ class Worker:
 class Supervisor:
     """Keeps a number of workers running until told to stop, until all have ended, or until one cannot go on."""
 
-    def __init__(self, command: Sequence[str], workers: int, drain_timeout_s: float) -> None:
+    def __init__(self, command: Sequence[str], workers: int, timing: Timing) -> None:
         """Say what each worker runs.
 
         Args:
             command: Of one worker; the last line of its output is a JSON object, whose `failure` says whether another
                 start may mend it.
             workers: How many.
-            drain_timeout_s: How long one takes to end when told to.
+            timing: When one is started again, and when it is ended by force.
         """
         self._command = list(command)
-        self._kill_after_s = drain_timeout_s + _KILL_AFTER_S
+        self._timing = timing
         self._workers = [Worker(number) for number in range(1, workers + 1)]
         self._stopping = Event()
         self._began_s = time.monotonic()
@@ -78,10 +90,10 @@ class Supervisor:
             thread.start()
         try:
             while any(thread.is_alive() for thread in threads):
-                if until.wait(0.1):
+                if until.wait(0.1) or self._stopping.is_set():
                     self._stop(SIGTERM)
                     break
-            deadline_s = time.monotonic() + self._kill_after_s
+            deadline_s = time.monotonic() + self._timing.kill_after_s
             for thread in threads:
                 thread.join(max(deadline_s - time.monotonic(), 0.0))
         finally:
@@ -105,24 +117,25 @@ class Supervisor:
 
     def _keep(self, worker: Worker) -> None:
         """Run a worker, again and again. On a thread that lives as long: its process ends with it."""
-        delay_s, quick_deaths = _FIRST_DELAY_S, 0
+        timing = self._timing
+        delay_s, quick_deaths = timing.first_delay_s, 0
         while not self._stopping.is_set():
             began_s = time.monotonic()
             self._run_once(worker)
             if self._stopping.is_set() or worker.code == 0:
                 return
-            is_quick = time.monotonic() - began_s < _SETTLED_S
-            delay_s, quick_deaths = (delay_s, quick_deaths + 1) if is_quick else (_FIRST_DELAY_S, 0)
+            is_quick = time.monotonic() - began_s < timing.settled_s
+            delay_s, quick_deaths = (delay_s, quick_deaths + 1) if is_quick else (timing.first_delay_s, 0)
             code = worker.code or 0
             how = f"was killed by {Signals(-code).name}" if code < 0 else f"ended with {code}"
-            never_worked = code > 0 and time.monotonic() - self._began_s < _SETTLED_S
+            never_worked = code > 0 and time.monotonic() - self._began_s < timing.settled_s
             if worker.has_failed_for_good or never_worked or quick_deaths >= _MAX_QUICK_DEATHS:
                 log.error("worker %d %s; all workers end", worker.number, how)
                 self._stop(SIGTERM)
                 return
             log.warning("worker %d %s; it is started again in %.0f s", worker.number, how, delay_s)
             self._stopping.wait(delay_s)
-            delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+            delay_s = min(delay_s * 2, timing.longest_delay_s)
 
     def _run_once(self, worker: Worker) -> None:
         with self._lock:
@@ -134,6 +147,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 text=True,
+                errors="replace",  # a library may print anything
                 process_group=0,  # Ctrl-C reaches it through us alone
             )
         output, _ = worker.process.communicate()
@@ -149,8 +163,9 @@ class Supervisor:
 
 
 def _last_json(output: str) -> list[dict[str, Any]]:
-    """Return the JSON object on the last line, if there is one: a process that was killed says nothing."""
-    lines = output.strip().splitlines()
-    if not lines or not lines[-1].startswith("{"):
+    """Return the JSON object on the last line, if there is one: a process that was killed says nothing, or half."""
+    try:
+        value = json.loads(output.strip().rpartition("\n")[2])
+    except ValueError:
         return []
-    return [json.loads(lines[-1])]
+    return [value] if isinstance(value, dict) else []

@@ -10,6 +10,9 @@ from config.settings import ConsumeSettings, EngineSettings, KafkaSettings, Mode
 from streamer.cli.command import Call, Command
 from streamer.terminal import harmless
 
+#: A worker takes no longer than this to close what it has after it drained.
+_CLOSE_S = 15.0
+
 
 def _check(settings: Settings) -> None:
     """Refuse what the types alone cannot."""
@@ -49,7 +52,7 @@ def _supervise(call: Call) -> int:
     from consumers.counts import merge_summaries
     from streamer.compose import group_of
     from streamer.stopping import stop_on_signals
-    from streamer.supervisor import Supervisor
+    from streamer.supervisor import Supervisor, Timing
 
     settings = call.loaded.settings
     stop = stop_on_signals()
@@ -59,9 +62,9 @@ def _supervise(call: Call) -> int:
         file=sys.stderr,
     )
     command = [sys.executable, "-P", "-m", "streamer", "consume"]  # -P: no files of the folder
-    supervisor = Supervisor(
-        [*command, *call.argv, "--workers", "1", "--json"], settings.workers, settings.drain_timeout.total_seconds()
-    )
+    # A worker that drains in time still has to leave its group, and its device may have to be given up.
+    timing = Timing(kill_after_s=settings.drain_timeout.total_seconds() + _CLOSE_S)
+    supervisor = Supervisor([*command, *call.argv, "--workers", "1", "--json"], settings.workers, timing)
     code = supervisor.run(stop)
     summary = merge_summaries(supervisor.summaries()) | {"workers": settings.workers, "restarts": supervisor.restarts}
     _report(call, {"group": group_of(settings), "device": settings.device} | summary)

@@ -41,14 +41,20 @@ USERS = ("admin", "camera", "consumer", "reader", "audit", "replay", "nobody")
 PASSWORD, KEY_PASSWORD = "pass-Wort-91c7", "key-Wort-52ab"
 _ANYONE = "*"
 _OPERATIONS = {"Describeconfigs": "DESCRIBE_CONFIGS"}
-_RESOURCES = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactional_id": ResourceType.TRANSACTIONAL_ID}
+_RESOURCES = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "transactional_id": ResourceType.TRANSACTIONAL_ID,
+}
 
 
 def token_of(user: str, life_s: float = 3600.0) -> str:
     """Return a token that the broker's validator for tests takes: a JSON Web Token without a signature."""
     now_s = int(time.time())
     claims = {"sub": user, "iat": now_s, "exp": now_s + life_s}
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "none"}, claims)]
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "none"}, claims)
+    ]
     return ".".join([*parts, ""])
 
 

@@ -44,8 +44,8 @@ def frames_of(stage: Stage) -> list[Frame]:
     return [read_frame(record) for record in stage.records(stage.topics.frames)]
 
 
-def dead(frame: Frame, reason: str = "truncated", *, group: str = "g", max_value_bytes: int = 10**6) -> Message:
-    return write_dead_letter(frame, group, reason, f"it is {reason}", max_value_bytes=max_value_bytes)
+def dead(frame: Frame, reason: str = "truncated", *, group: str = "g", max_message_bytes: int = 10**7) -> Message:
+    return write_dead_letter(frame, group, reason, f"it is {reason}", max_message_bytes=max_message_bytes)
 
 
 def three_dead(stage: Stage) -> list[Frame]:
@@ -54,7 +54,7 @@ def three_dead(stage: Stage) -> list[Frame]:
     frames = sorted(frames_of(stage), key=lambda frame: frame.frame_id)
     letters = [
         dead(frames[0]),
-        dead(frames[1], "too-large", max_value_bytes=0),
+        dead(frames[1], "too-large", max_message_bytes=0),
         dead(frames[2], group="h"),
     ]
     send(stage, stage.topics.dead_letters, *letters)
@@ -174,7 +174,7 @@ def test_names_from_outside_command_no_terminal(stage: Stage, capsys: Capture) -
     (frame,) = frames_of(stage)
     frame.camera, frame.frame_id = HOSTILE, f"{HOSTILE}/s/1"
     frame.headers = ((HOSTILE, HOSTILE.encode()), ("bytes", b"\xff\x9b"))
-    letter = write_dead_letter(frame, HOSTILE, HOSTILE, HOSTILE, max_value_bytes=10**6)
+    letter = write_dead_letter(frame, HOSTILE, HOSTILE, HOSTILE, max_message_bytes=10**6)
     send(stage, stage.topics.dead_letters, letter, timestamp_ms=2**62)
     for words in (["list"], ["list", "--json"], ["list", "--summary"], ["show", "0:0"], ["show", "0:0", "--json"]):
         assert dlq(stage, *words) == 0
@@ -271,7 +271,7 @@ def test_a_dead_letter_does_not_make_us_read_another_topic(stage: Stage, capsys:
     frames = three_dead(stage)
     forged = frames[1]
     forged.topic = stage.topics.status
-    send(stage, stage.topics.dead_letters, dead(forged, "too-large", max_value_bytes=0))
+    send(stage, stage.topics.dead_letters, dead(forged, "too-large", max_message_bytes=0))
     assert dlq(stage, "show", "0:3", "-o", str(tmp_path / "x.jpg")) == 1
     assert "its bytes are gone" in capsys.readouterr().err
 
@@ -400,7 +400,7 @@ def test_a_result_before_a_later_dead_letter_does_not_count(stage: Stage, capsys
 def test_bytes_that_stayed_behind_are_fetched_and_what_is_gone_is_told(stage: Stage, capsys: Capture) -> None:
     stage.feed(camera_frames("a", 4))
     frames = frames_of(stage)
-    send(stage, stage.topics.dead_letters, *(dead(frame, max_value_bytes=0) for frame in frames[:3]), dead(frames[3]))
+    send(stage, stage.topics.dead_letters, *(dead(frame, max_message_bytes=0) for frame in frames[:3]), dead(frames[3]))
     partition = frames[0].partition
     remove_records(stage, stage.topics.frames, partition, 2)
     assert dlq(stage, "replay", "--all", "--json") == 1
@@ -495,6 +495,6 @@ def test_at_a_terminal_it_asks(stage: Stage, answer: str | None, code: int, coun
 def test_many_large_ones_do_not_pile_up_in_memory(stage: Stage, capsys: Capture) -> None:
     """More bytes than are ever handed to Kafka at a time come back, each once and in order."""
     stage.feed(camera_frames("a", 30, data=bytes(1_000_000)))
-    send(stage, stage.topics.dead_letters, *(dead(frame, max_value_bytes=2 * 10**6) for frame in frames_of(stage)))
+    send(stage, stage.topics.dead_letters, *(dead(frame) for frame in frames_of(stage)))
     assert replayed(stage, capsys, "--all")["replayed"] == 30
     assert [frame.sequence for frame in put_back(stage)] == list(range(30))

@@ -1,22 +1,24 @@
 """One hot camera beside 200 others: how evenly the others are served, judged by what is in the results topic."""
 
-import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.models.classifier import open_classifier
+from consumers.consumer import Consumer
 from engine.backends.base import BackendOptions
+from engine.models.classifier import open_classifier
 from messaging.broker import EmbeddedBroker
 from messaging.frame import Frame
 from messaging.kafka import Kafka, partition_of
 from messaging.outcome import Classified, Outcome, Skipped
+from messaging.status import WorkerStatus, read_status
 from messaging.topics import TopicNames, TopicPlan, create_topics
 from streamer.compose import consumer_of
 from tests.fakes.scripted_backend import Script, ScriptedBackend, save_scripted_model, sums_of_channels
@@ -28,12 +30,9 @@ pytestmark = pytest.mark.broker
 _HOT = "hot"
 _COLD = 200
 _PICTURE = jpeg(1)
+_DEADLINE_S = 90.0
 
-
-def slow_sums(images: NDArray[np.generic], number: int) -> NDArray[np.generic]:
-    """Answer after 4 ms: slower than frames can be polled, so that there is a backlog."""
-    time.sleep(0.004)
-    return sums_of_channels(images, number)
+MakeStage = Callable[[int], Stage]
 
 
 def jain(counts: Iterable[float]) -> float:
@@ -50,82 +49,134 @@ def test_jains_index() -> None:
 
 
 @pytest.fixture
-def make_stage(broker: EmbeddedBroker):  # type: ignore[no-untyped-def]
-    """Make topics; the results' has one partition, so that results have one order."""
+def make_stage(broker: EmbeddedBroker) -> MakeStage:
+    """Make topics with so many partitions of frames; results have one, and so one order."""
 
     def make(partitions: int) -> Stage:
         mark = uuid.uuid4().hex[:8]
         topics = TopicNames(*(f"{name}-{mark}" for name in ("frames", "results", "dead-letters", "status")))
         cluster = Kafka(broker.bootstrap_servers)
-        with_one = TopicNames(f"unused-{mark}", topics.results, topics.dead_letters, topics.status)
-        create_topics(cluster, TopicPlan(with_one, partitions=1))
+        aside = TopicNames(f"unused-{mark}", topics.results, topics.dead_letters, topics.status)
+        create_topics(cluster, TopicPlan(aside, partitions=1))
         create_topics(cluster, TopicPlan(topics, partitions=partitions))
         return Stage(cluster, topics)
 
     return make
 
 
-def rounds(cameras: list[str], count: int, hot_frames: int) -> list[Frame]:
-    """Frames as they come from cameras of the same pace, one of each at a time, among ever so many of a hot one."""
+def cameras(count: int, is_wanted: Callable[[int], bool], partitions: int) -> list[str]:
+    """Names of cameras whose partition is wanted."""
+    names = (f"camera-{number}" for number in range(100_000))
+    return list(islice((name for name in names if is_wanted(partition_of(name.encode(), partitions))), count))
+
+
+def rounds(cold: list[str], count: int, hot_frames: int) -> list[Frame]:
+    """Frames as they come from cameras of one pace, one of each at a time, each time after many of the hot one."""
     hot = iter(camera_frames(_HOT, count * hot_frames, data=_PICTURE))
-    by_camera = [camera_frames(camera, count, data=_PICTURE) for camera in cameras]
+    by_camera = [camera_frames(camera, count, data=_PICTURE) for camera in cold]
     return [
         frame
         for number in range(count)
-        for frame in [*(next(hot) for _ in range(hot_frames)), *(frames[number] for frames in by_camera)]
+        for frame in [*islice(hot, hot_frames), *(frames[number] for frames in by_camera)]
     ]
 
 
-def consumed(stage: Stage, tmp_path: Path, total: int, **changes: object) -> list[Outcome]:
-    """Consume all frames with a slow device; return the outcomes in the order in which they were published.
+class Device:
+    """A device that takes up a batch only when it may: slow by what the consumer has done, not by the clock.
 
-    The device begins when as many frames as may be in flight are: the backlog is there from the first batch on.
+    Args:
+        may_begin: Told the consumer and the batch's number.
     """
-    gate = Event()
-    backend = ScriptedBackend(Script(answer=slow_sums, gates=dict.fromkeys(range(10), gate)))
-    gate.set()
-    classifier = open_classifier(str(save_scripted_model(tmp_path / "scripted")), backend, BackendOptions())
-    gate.clear()
-    settings = stage.settings(decode_threads=1, **changes)
-    consumer = consumer_of(settings, classifier)
-    try:
-        with running(consumer):
-            crowd = min(total, settings.max_in_flight)
-            wait_until(lambda: len(consumer._in_flight) >= crowd, "a backlog")
-            gate.set()
-            wait_until(lambda: consumer.counts.total == total, "every frame has its outcome", 60.0)
-    finally:
-        gate.set()
-        backend.close()
-    return stage.results()
+
+    def __init__(self, may_begin: Callable[[Consumer, int], bool]) -> None:
+        self._may_begin = may_begin
+        self._consumer: Consumer | None = None
+        self.begun = 0
+
+    def answer(self, rows: NDArray[np.generic], number: int) -> NDArray[np.generic]:
+        if (consumer := self._consumer) is not None:
+            wait_until(lambda: self._may_begin(consumer, self.begun), "the device may go on", _DEADLINE_S)
+            self.begun += 1
+        return sums_of_channels(rows, number)
+
+    @contextmanager
+    def at_work(self, stage: Stage, tmp_path: Path, **changes: object) -> Iterator[Consumer]:
+        """Run a consumer on it, with one batch at the device and one on its way to it."""
+        backend = ScriptedBackend(Script(answer=self.answer))
+        classifier = open_classifier(str(save_scripted_model(tmp_path / "scripted")), backend, BackendOptions())
+        self._consumer = consumer = consumer_of(stage.settings(decode_threads=1, **changes), classifier)
+        try:
+            with running(consumer):
+                yield consumer
+        finally:
+            backend.close()
 
 
-def index_among(results: list[Outcome], cameras: list[str]) -> float:
-    """Return how evenly the cameras had been served when half of their frames had their results."""
+def index_among(results: list[Outcome], cold: list[str]) -> float:
+    """Return how evenly the cold cameras had been served when they had four results each, on average."""
     mine = [result.camera for result in results if result.camera != _HOT]
-    served = Counter(mine[: len(mine) // 2])
-    for k in range(1,20):
-        sv=Counter(mine[: len(mine) *k// 20]); print(k, round(jain(sv[c] for c in cameras),3), sum(r.camera==_HOT for r in results[:len(results)*k//20]))
-    return jain(served[camera] for camera in cameras)
+    served = Counter(mine[: 4 * len(cold)])
+    return jain(served[camera] for camera in cold)
 
 
-def test_every_frame_with_the_hot_camera_in_a_partition_of_its_own(make_stage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_every_frame_with_the_hot_camera_in_a_partition_of_its_own(make_stage: MakeStage, tmp_path: Path) -> None:
     stage = make_stage(4)
     own = partition_of(_HOT.encode(), 4)
-    names = (f"camera-{number}" for number in range(10_000))
-    cold = [name for name in names if partition_of(name.encode(), 4) != own][:_COLD]
-    stage.feed(rounds(cold, 6, 200))
-    results = consumed(stage, tmp_path, 6 * (_COLD + 200))
+    cold = cameras(_COLD, lambda partition: partition != own, 4)
+    stage.feed(rounds(cold, 12, 200))
+    # Slower than the poll loop: there is a backlog for as long as it is judged.
+    device = Device(lambda consumer, number: number >= 250 or consumer._parts.dispatcher.waiting >= 128)
+    with device.at_work(stage, tmp_path) as consumer:
+        wait_until(lambda: consumer.counts.total == 24 * _COLD, "every frame has its outcome", _DEADLINE_S)
+    results = stage.results()
     assert index_among(results, cold) >= 0.95
-    assert Counter(result.camera for result in results) == dict.fromkeys(cold, 6) | {_HOT: 1200}
+    assert Counter(result.camera for result in results) == dict.fromkeys(cold, 12) | {_HOT: 12 * _COLD}
 
 
-def test_every_frame_with_room_for_the_whole_backlog(make_stage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    stage = make_stage(32)
-    cold = [f"camera-{number}" for number in range(_COLD)]
+def test_every_frame_with_room_for_the_whole_backlog(make_stage: MakeStage, tmp_path: Path) -> None:
+    """Results leave in each partition's order, so the cameras behind the hot one in its partition wait for it."""
+    partitions, sharing = 32, _COLD // 32
+    stage = make_stage(partitions)
+    own = partition_of(_HOT.encode(), partitions)
+    cold = cameras(sharing, lambda partition: partition == own, partitions)
+    cold += cameras(_COLD - sharing, lambda partition: partition != own, partitions)
     frames = camera_frames(_HOT, 1200, data=_PICTURE) + rounds(cold, 6, 0)
     stage.feed(frames)
-    results = consumed(stage, tmp_path, len(frames), max_in_flight=4000)
+    device = Device(lambda consumer, number: number > 0 or len(consumer._in_flight) == len(frames))
+    with device.at_work(stage, tmp_path, max_in_flight=4000) as consumer:
+        wait_until(lambda: consumer.counts.total == len(frames), "every frame has its outcome", _DEADLINE_S)
+    results = stage.results()
     assert index_among(results, cold) >= 0.95
-    last = max(number for number, result in enumerate(results) if result.camera != _HOT)
     assert Counter(result.camera for result in results) == dict.fromkeys(cold, 6) | {_HOT: 1200}
+
+
+def test_freshest(make_stage: MakeStage, tmp_path: Path) -> None:
+    """Every camera has a newer frame before the device is through with a part of them, always in the same order."""
+    stage = make_stage(1)
+    cold = [f"camera-{number}" for number in range(_COLD)]
+    by_round = [rounds(cold, 1, 20) for _ in range(6)]
+    allowed, fed = 0, 0
+    device = Device(lambda _, number: number < allowed)
+    with device.at_work(stage, tmp_path, policy="freshest", batch_size=32, max_in_flight=4000) as consumer:
+        for frames in by_round:
+            stage.feed(frames)
+            fed += len(frames)
+            wait_until(lambda: polled(stage) == fed, "the round is polled")
+            allowed += 4
+            wait_until(lambda: device.begun == allowed, "the device is through with its batches")
+        allowed = 1_000_000
+        wait_until(lambda: consumer.counts.total == fed, "every frame has its outcome", _DEADLINE_S)
+    results = stage.results()
+    served = Counter(result.camera for result in results if isinstance(result, Classified))
+    assert jain(served[camera] for camera in cold) >= 0.95
+    assert Counter(result.camera for result in results) == dict.fromkeys(cold, 6) | {_HOT: 120}
+    skipped = [result for result in results if isinstance(result, Skipped)]
+    assert {result.reason for result in skipped} == {"superseded"}
+    assert consumer.counts.frames == {"classified": served.total(), "skipped": len(skipped)}
+    assert served.total() + len(skipped) == fed
+
+
+def polled(stage: Stage) -> int:
+    """Return how many frames the worker has polled, as it says itself."""
+    (*_, last) = [None, *(read_status(record.value) for record in stage.records(stage.topics.status))]
+    return sum(each.position or 0 for each in last.partitions) if isinstance(last, WorkerStatus) else 0

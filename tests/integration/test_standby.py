@@ -32,7 +32,7 @@ from tests.integration.stage import Stage, camera_frames, running
 
 pytestmark = pytest.mark.broker
 #: Long for a model that takes milliseconds, and short for a test.
-OPTIONS = BackendOptions(keywords=SessionOptions(num_activations=1), data_path_timeout_s=1.0)
+OPTIONS = BackendOptions(keywords=SessionOptions(num_activations=1), data_path_timeout_s=2.0)
 
 
 class Works:
@@ -115,7 +115,7 @@ def test_where_both_are_lost_the_consumer_ends_and_loses_no_frame(stage: Stage) 
     device = broken_device()
     works = Works(settings, FaultyBackend(device))
     try:
-        with (
+        with (  # noqa: PT012 - the consumer ends while the block waits for it
             pytest.raises(DeviceFailedError, match="is lost too: the device fell off"),
             running(works.consumer) as thread,
         ):

@@ -1,6 +1,6 @@
 """Whatever a frame's producer sent, its replay is the same frame, for one group alone."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from messaging.dead_letter import read_dead_letter, write_dead_letter, write_replay
@@ -34,11 +34,38 @@ PLACES = st.tuples(st.integers(0, 99), st.integers(0, 10**18 - 1))
 @given(
     headers=HEADERS,
     key=KEYS,
+    names=st.tuples(st.text(max_size=200), st.text(max_size=1000), st.text(max_size=200), st.text(max_size=900)),
+    size_bytes=st.integers(0, 100_000),
+    limit_bytes=st.integers(12_288, 200_000),
+)
+@example(
+    headers=[], key=None, names=("🏭" * 200, "🏭" * 1000, "🏭" * 200, "\udcff" * 900), size_bytes=0, limit_bytes=12_288
+)
+def test_a_dead_letter_fits_into_its_topic(
+    headers: list[tuple[str, bytes | None]],
+    key: bytes | None,
+    names: tuple[str, str, str, str],
+    size_bytes: int,
+    limit_bytes: int,
+) -> None:
+    camera, frame_id, group, error = names
+    said = [("ce_subject", camera), ("ce_id", frame_id), ("ce_truth", camera)]
+    more = [(name, text.encode(errors="replace")) for name, text in said]
+    frame = read_frame(record([*headers, *more], key=key, value=bytes(size_bytes)))
+    group = group.encode(errors="replace").decode()
+    letter = write_dead_letter(frame, group, "truncated", error, max_message_bytes=limit_bytes)
+    taken = sum(len(name.encode()) + len(value) for name, value in letter.headers)
+    assert len(letter.key) + len(letter.value) + taken <= limit_bytes
+
+
+@given(
+    headers=HEADERS,
+    key=KEYS,
     timestamp=st.integers(-1, 2**62),
     topic=TOPICS,
     place=PLACES,
     again_at=st.integers(0, 10**18 - 1),
-    max_value_bytes=st.sampled_from([0, 100]),
+    max_message_bytes=st.sampled_from([0, 12_288, 20_000, 50_000, 500_000]),
 )
 def test_a_replay_is_the_same_frame_for_one_group(
     headers: list[tuple[str, bytes | None]],
@@ -47,11 +74,11 @@ def test_a_replay_is_the_same_frame_for_one_group(
     topic: str,
     place: tuple[int, int],
     again_at: int,
-    max_value_bytes: int,
+    max_message_bytes: int,
 ) -> None:
     original = record(headers, key=key, timestamp=timestamp, topic=topic, partition=place[0], offset=place[1])
     frame = read_frame(original)
-    message = write_dead_letter(frame, "g", "truncated", "it ends", max_value_bytes=max_value_bytes)
+    message = write_dead_letter(frame, "g", "truncated", "it ends", max_message_bytes=max_message_bytes)
     letter = record_of(message, topic="dead", partition=0, offset=1)
     assert read_dead_letter(letter).is_whole
     replay = write_replay(letter, 3, None if read_dead_letter(letter).has_bytes else original)

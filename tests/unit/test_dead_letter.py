@@ -7,6 +7,7 @@ import pytest
 from messaging.cloudevents import Message
 from messaging.dead_letter import REASONS, read_dead_letter, write_dead_letter
 from messaging.frame import Frame, read_frame
+from messaging.kafka import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES
 from tests.fakes.records import TIME_US, TRACEPARENT, record, record_of
 
 HEADERS: list[tuple[str, bytes | None]] = [
@@ -30,8 +31,8 @@ def frame_of(headers: list[tuple[str, bytes | None]] = HEADERS, **changes: Any) 
 
 
 def dead(frame: Frame, **changes: Any) -> Message:
-    fields: dict[str, Any] = {"group": "g", "reason": "truncated", "error": "it ends at byte 5", "max_value_bytes": 100}
-    return write_dead_letter(frame, **fields | changes)
+    fields: dict[str, Any] = {"group": "g", "reason": "truncated", "error": "it ends at byte 5"}
+    return write_dead_letter(frame, **fields | {"max_message_bytes": 100_000} | changes)
 
 
 def test_the_frame_stays_as_it_is_and_says_why_it_is_dead() -> None:
@@ -82,11 +83,22 @@ def test_a_foreign_ce_source_is_kept() -> None:
     assert dict(dead(frame_of([("ce_source", b"urn:gate")])).headers)["ce_source"] == b"urn:gate"
 
 
-@pytest.mark.parametrize(("limit", "value"), [(5, b"bytes"), (4, b""), (0, b"")])
-def test_bytes_over_the_limit_stay_behind(limit: int, value: bytes) -> None:
-    message = dead(frame_of(), max_value_bytes=limit)
-    assert message.value == value
-    assert dict(message.headers)["original-offset"] == b"1042"
+@pytest.mark.parametrize(
+    ("limit_bytes", "has_headers", "has_bytes"),
+    [(100_000, True, True), (60_000, True, False), (40_000, False, True), (20_000, False, False), (0, False, False)],
+)
+def test_what_the_topic_cannot_take_stays_behind(limit_bytes: int, has_headers: bool, has_bytes: bool) -> None:
+    frame = frame_of([*HEADERS, ("pad", bytes(35_000))], value=bytes(25_000))
+    message = dead(frame, max_message_bytes=limit_bytes)
+    headers = dict(message.headers)
+    assert ("pad" in headers, bool(message.value)) == (has_headers, has_bytes)
+    assert (headers["original-offset"], headers["ce_id"], headers["ce_sequence"]) == (b"1042", b"line-1/s1/7", b"7")
+
+
+def test_a_frame_of_the_largest_size_keeps_its_bytes_whatever_its_headers() -> None:
+    for header_bytes in (0, 50_000, 60_000):
+        frame = frame_of([*HEADERS, ("pad", bytes(header_bytes))], value=bytes(MAX_FRAME_BYTES))
+        assert len(dead(frame, max_message_bytes=MAX_MESSAGE_BYTES).value) == MAX_FRAME_BYTES
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\x0b", "\x85", "\u2028", "\n\n  "])

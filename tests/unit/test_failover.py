@@ -203,6 +203,7 @@ def test_a_frame_that_is_bad_on_the_standby_is_no_loss(pair: Pair) -> None:
 def test_a_model_that_is_loaded_anew_meanwhile_costs_no_batch() -> None:
     class Reloading(DeviceBackend):
         def submit(self, inputs: Tensors, count: int | None = None, around: Around | None = None) -> Future[Inference]:
+            del inputs, count, around
             raise NotOpenError("the model was loaded anew meanwhile: submit the batch again")
 
     backend = FailoverBackend(Reloading(Device()), Standby(DeviceBackend(Device()), options()))

@@ -19,6 +19,7 @@ from tests.fakes.pictures import (
     grey_jpeg,
     photograph_of,
     png,
+    segment,
     webp_with_size,
     with_application_data,
     with_scans,
@@ -147,6 +148,55 @@ def test_more_than_100_scans_are_refused() -> None:
     assert reason(PROGRESSIVE, ImageLimits(max_scans=5)) == "too-many-scans"
 
 
+def baseline_with_scans(count: int, components: int, filling: bytes = b"") -> bytes:
+    """A picture whose scans have one component and one byte each, which libjpeg fills up."""
+    scans = b"".join(segment(0xDA, bytes([1, 1 + i % components, 0, 0, 63, 0])) + b"\0" for i in range(count))
+    return b"\xff\xd8" + frame_header(64, 64, sampling=[(1, 1)] * components) + filling + scans + EOI
+
+
+@pytest.mark.parametrize("components", [2, 3, 4])
+def test_the_scans_count_where_there_may_be_many(components: int) -> None:
+    read_header(baseline_with_scans(100, components), LIMITS)
+    assert reason(baseline_with_scans(101, components)) == "too-many-scans"
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [
+        pytest.param(b"junk", id="bytes between segments"),
+        pytest.param(b"\xff\x00\x00\x08\xff\xda\x00\x08\x03", id="a stuffed zero"),
+        pytest.param(b"\0\0\xff\xda\x00\x08\x03", id="a scan that libjpeg does not see"),
+        pytest.param(segment(0xE0, b"") * 2000, id="many segments"),
+    ],
+)
+def test_no_filling_hides_the_scans(filling: bytes) -> None:
+    assert reason(baseline_with_scans(101, 3, filling)) == "too-many-scans"
+
+
+def test_what_follows_a_scan_of_all_components_does_not_count() -> None:
+    # libjpeg does not read it, and a photograph's bytes may hold anything behind its end.
+    assert read_header(JPEG + SOS * 200, LIMITS).width_px == 40
+    assert read_header(encoded(Image.fromarray(PHOTOGRAPH).convert("CMYK"), "JPEG") + SOS * 200, LIMITS).width_px == 40
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [
+        pytest.param(b"\xff" * 100_000, id="fill bytes"),
+        pytest.param(b"\xff\x01" * 100_000, id="markers without a length"),
+        pytest.param(segment(0xE0, b"") * 100_000, id="empty segments"),
+    ],
+)
+def test_a_frame_behind_very_many_segments_is_not_looked_for(filling: bytes) -> None:
+    assert reason(JPEG[:2] + filling + JPEG[2:]) == "unsupported"
+
+
+def test_profiles_in_many_pieces_are_stepped_over() -> None:
+    assert (
+        read_header(JPEG[:2] + segment(0xE2, b"ICC_PROFILE\0" + bytes(60_000)) * 100 + JPEG[2:], LIMITS).width_px == 40
+    )
+
+
 def test_the_scans_of_a_thumbnail_do_not_count() -> None:
     data = with_application_data(PROGRESSIVE, b"Exif\0\0" + SOS * 200)
     assert read_header(data, LIMITS).width_px == 40
@@ -224,6 +274,13 @@ def test_a_png_that_is_mostly_chunks_is_refused_unread(chunks: list[tuple[bytes,
     with pytest.raises(ImageError) as caught:
         read_header(png_with(chunks), ImageLimits())
     assert caught.value.reason == "unsupported"
+
+
+def test_a_png_in_very_many_pieces_is_refused() -> None:
+    with pytest.raises(ImageError, match="more than 16384 pieces") as caught:
+        read_header(png_with([(b"IDAT", b"")] * 20_000), ImageLimits())
+    assert caught.value.reason == "unsupported"
+    assert read_header(png_with([(b"IDAT", b"")] * 10_000), ImageLimits()).width_px == 8
 
 
 def test_a_png_with_a_few_chunks_is_read() -> None:

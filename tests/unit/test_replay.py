@@ -25,8 +25,8 @@ HEADERS: list[tuple[str, bytes | None]] = [
 ]
 
 
-def dead(frame: Frame, *, max_value_bytes: int = 100, group: str = "g") -> Message:
-    return write_dead_letter(frame, group, "truncated", "it ends", max_value_bytes=max_value_bytes)
+def dead(frame: Frame, *, max_message_bytes: int = 100_000, group: str = "g") -> Message:
+    return write_dead_letter(frame, group, "truncated", "it ends", max_message_bytes=max_message_bytes)
 
 
 def letter_of(frame: Frame, **changes: Any) -> Any:
@@ -70,7 +70,7 @@ def test_headers_that_stayed_behind_leave_the_frame_what_it_was() -> None:
 
 def test_bytes_that_stayed_behind_are_taken_from_the_original_with_its_headers() -> None:
     original = record([*HEADERS, ("group", b"their own word")], value=b"many more bytes")
-    letter = letter_of(read_frame(original), max_value_bytes=3)
+    letter = letter_of(read_frame(original), max_message_bytes=3)
     assert not read_dead_letter(letter).has_bytes
     message = write_replay(letter, 2, original)
     assert message.value == b"many more bytes"
@@ -79,14 +79,14 @@ def test_bytes_that_stayed_behind_are_taken_from_the_original_with_its_headers()
 
 
 def test_another_frame_is_not_taken_for_the_original() -> None:
-    letter = letter_of(read_frame(record(HEADERS)), max_value_bytes=0)
+    letter = letter_of(read_frame(record(HEADERS)), max_message_bytes=0)
     other = record([*HEADERS, ("ce_id", b"line-1/s1/8")])
     with pytest.raises(MessageError, match="another frame stands at frames-3 offset 1042"):
         write_replay(letter, 1, other)
 
 
 def test_an_empty_frame_has_all_the_bytes_that_there_are() -> None:
-    message = write_dead_letter(read_frame(record(HEADERS, value=None)), "g", "empty", "no bytes", max_value_bytes=9)
+    message = write_dead_letter(read_frame(record(HEADERS, value=None)), "g", "empty", "no bytes", max_message_bytes=9)
     assert read_dead_letter(record_of(message)).has_bytes
     assert write_replay(record_of(message), 1).value == b""
 

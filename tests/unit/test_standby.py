@@ -13,7 +13,6 @@ from engine.backends.failover import FailoverBackend, Standby
 from engine.backends.onnxruntime import OnnxRuntimeBackend
 from engine.backends.openvino.backend import OpenVinoBackend
 from engine.backends.qaic.backend import QaicBackend
-from engine.backends.simulator.backend import SimulatorBackend
 from engine.errors import ModelNotFoundError
 from engine.models.files import BUILT_IN
 from engine.session_keywords import read_keywords

@@ -1,0 +1,57 @@
+"""Run a fuzzer: `python -m tests.fuzz.fuzz TARGET --seconds 60`; `--list` names them.
+
+Ends with 0 where nothing was found. A finding ends it: the traceback says what, and the bytes are kept under
+`build/fuzz/TARGET`; give that file as `--again FILE` to see it again, and make a unit test of it.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+NAMES = ("pictures", "frames", "messages", "batches")
+_PACKAGES = ["engine.images", "messaging", "kafka.record", "kafka.consumer.fetcher", "PIL"]
+_RSS_LIMIT_MIB = 2048
+_TIMEOUT_S = 10
+
+
+def main() -> None:
+    """Fuzz one target for some time, coverage guided, from seeds of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", nargs="?", choices=NAMES)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--again", type=Path)
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    if options.list or options.target is None:
+        print(*NAMES)  # noqa: T201
+        return
+
+    with atheris.instrument_imports(include=_PACKAGES):
+        from tests.fuzz.targets import TARGETS
+
+    target = TARGETS[options.target]
+    if options.again:
+        target.run(options.again.read_bytes())
+        return
+    findings = Path("build/fuzz") / options.target
+    findings.mkdir(parents=True, exist_ok=True)
+    corpus = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    for number, seed in enumerate(target.seeds()):
+        (corpus / str(number)).write_bytes(seed)
+    flags = [
+        f"-max_total_time={options.seconds}",
+        "-print_final_stats=1",
+        "-max_len=65536",
+        f"-rss_limit_mb={_RSS_LIMIT_MIB}",
+        f"-timeout={_TIMEOUT_S}",
+        f"-artifact_prefix={findings}/",
+    ]
+    atheris.Setup([sys.argv[0], str(corpus), *flags], target.run)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
