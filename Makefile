@@ -5,7 +5,7 @@ SYNC := $(UV) sync --locked --quiet --inexact --extra broker
 BACKENDS := --extra openvino --extra qnn --extra tinygrad
 RUN := $(UV) run --no-sync
 
-.PHONY: help install backends demo test check lint types layers format bench clean
+.PHONY: help install backends demo test check lint types layers format bench fuzz clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -44,6 +44,12 @@ format: install  ## let ruff mend what it can
 
 bench: install  ## CPU per frame beside a bare loop
 	$(RUN) python benchmarks/consumer_cpu.py
+
+FUZZ_SECONDS ?= 60
+
+fuzz: install  ## each fuzzer for FUZZ_SECONDS, 60
+	set -e; for target in $$($(RUN) python -m tests.fuzz.fuzz --list); do \
+		$(RUN) python -m tests.fuzz.fuzz $$target --seconds $(FUZZ_SECONDS); done
 
 clean:
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache dist

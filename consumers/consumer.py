@@ -129,11 +129,10 @@ class Consumer(Holder):
 
     def _turn(self) -> None:
         """Take frames where there is room, and do what is due."""
-        room = self._in_flight.room()
-        if room:
+        portion, hold_back = self._in_flight.portion()
+        if portion:
             began_ns = time.time_ns()
-            crowded = self._in_flight.crowded(room)
-            records = self._parts.frames.poll(self._poll_timeout_s(), min(room, _MAX_POLL_RECORDS), crowded)
+            records = self._parts.frames.poll(self._poll_timeout_s(), min(portion, _MAX_POLL_RECORDS), hold_back)
             if records:
                 self._accept(records, began_ns)
         elif not self._in_flight.wait_for_room(_BUSY_POLL_S):
@@ -270,6 +269,7 @@ class Consumer(Holder):
             self._parts.dispatcher.dispatch()
             self._finished.put(None)
             self._delivery.hurry()
+            self._delivery.tend(time.monotonic())
             self._parts.frames.stay()  # a member that is silent in a rebalance is taken for dead
             self._in_flight.wait_until_drained(0.01)
             self._report("draining")

@@ -39,11 +39,13 @@ class TransactionOptions:
         interval_s: Outcomes wait this long for company at the most.
         timeout_s: The broker aborts a transaction that is open for longer.
         early_frames: So many finished outcomes wait no longer.
+        session_s: A worker that stands still for so long is taken for dead.
     """
 
     interval_s: float = 0.25
     timeout_s: float = 30.0
     early_frames: int = 64
+    session_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class ExactlyOnce(Delivery):
         self._has_failed = False
         self._failures = 0
         self._next_s = 0.0
+        self._tended_at_s = time.monotonic()
+        self._longest_pause_s = 0.0
         self._patience = Patience()
         self._thread = Thread(target=self._run, name="transactions", daemon=True)
 
@@ -126,8 +130,10 @@ class ExactlyOnce(Delivery):
                 self._changed.notify_all()
 
     def tend(self, now_s: float) -> None:
-        """Watch the calls that have no time-out of their own."""
+        """Watch the calls that have no time-out of their own, and whether this process stood still."""
         with self._changed:
+            self._longest_pause_s = max(self._longest_pause_s, now_s - self._tended_at_s)
+            self._tended_at_s = now_s
             self._patience.look(now_s)
 
     def hurry(self) -> None:
@@ -234,6 +240,7 @@ class ExactlyOnce(Delivery):
                 self._changed.notify_all()
                 return
             self._is_committing = True
+            self._longest_pause_s = 0.0
         began_ns = time.time_ns()
         try:
             offsets = self._transact(finished, membership)
@@ -314,16 +321,21 @@ class ExactlyOnce(Delivery):
         """Wait until this member knows what the group knows: a rebalance is over, or it was taken for dead.
 
         Raises:
-            FencedError: It was taken for dead in the middle of a transaction.
+            FencedError: It was taken for dead in the middle of a transaction because it stood still.
         """
         with self._changed:
             while not self._is_closing and self._frames.membership == refused:
                 self._changed.wait(0.02)
-        if self._frames.membership.losses != refused.losses:
+            pause_s = max(self._longest_pause_s, time.monotonic() - self._tended_at_s)
+        if self._frames.membership.losses == refused.losses:
+            return
+        if pause_s >= self._options.session_s:
             raise FencedError(
-                f"group {self._frames.group} took this worker for dead and gave its partitions to another: nothing of "
-                f"its open transaction is published ({why})"
+                f"this worker stood still for {pause_s:.1f} s, and group {self._frames.group} gave its partitions to "
+                f"another: it ends, and nothing of its open transaction is published ({why})"
             )
+        # It was Kafka that stood still: whatever is held again begins at the last commit.
+        log.warning("group %s took this worker for dead; what it had in flight is dropped", self._frames.group)
 
     def _note(self, finished: list[_Finished], began_ns: int) -> None:
         """Tell the consumer what is committed for good."""

@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Condition
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from consumers.ledger import Entry, PartitionLedger
 
 Outgoing = TypeVar("Outgoing")
 
-#: A partition may hold so many times the room that is left: one that has frames where the others have none leaves a
-#: quarter of the room to them. Source: the dynamic thresholds of Choudhury and Hahne (1998), for switches.
-_SHARE_OF_ROOM = 3
+#: Of the room for frames, what is kept for partitions that hold no more than the average.
+_RESERVED_SHARE: Final = 0.25
+#: However many partitions share the room, a poll may take so many frames of one: each poll costs CPU.
+_SMALLEST_PORTION: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +70,31 @@ class InFlight(Generic[Outgoing]):
             return self._room()
 
     def _room(self) -> int:
-        frames = self._limits.frames - sum(len(ledger) for ledger in self._ledgers.values())
+        return self._room_beside(sum(len(ledger) for ledger in self._ledgers.values()))
+
+    def _room_beside(self, held: int) -> int:
+        frames = self._limits.frames - held
         by_bytes = int((self._limits.size_bytes - self._bytes) / max(self._average_bytes, 1.0))
         # One frame always fits into an empty house, however large it is.
         return max(min(frames, by_bytes), 0) if self._bytes else max(frames, 0)
 
-    def crowded(self, room: int) -> frozenset[int]:
-        """Return the partitions to poll no more of for now, so that none keeps the others out.
+    def portion(self) -> tuple[int, frozenset[int]]:
+        """Return how many frames the next poll may take, and of which partitions it may take none.
 
-        Where room is scarce these are the ones that hold too much against it. There is none without contention, and
-        the one that holds least is never among them: what room there is can be used.
-
-        Args:
-            room: What `room` returned.
+        A quarter of the room is kept for partitions that hold no more than the average, and a poll takes no more of
+        it than a partition's share: so none keeps the others out, and whichever has frames is served in its turn.
         """
-        if self._limits.frames - room <= room * _SHARE_OF_ROOM:
-            return frozenset()
         with self._changed:
             held = {number: len(ledger) for number, ledger in self._ledgers.items()}
-        least, most = min(held.values(), default=0), room * _SHARE_OF_ROOM
-        return frozenset(number for number, count in held.items() if count >= most and count > least)
+            total = sum(held.values())
+            room = self._room_beside(total)
+        if len(held) < 2:
+            return room, frozenset()
+        reserve = int((room + total) * _RESERVED_SHARE)
+        if room > reserve:
+            return room - reserve, frozenset()
+        share = max((room + total) // len(held), _SMALLEST_PORTION)
+        return min(room, share), frozenset(number for number, count in held.items() if count * len(held) > total)
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until a frame may be polled; False after `timeout_s` without."""

@@ -3,9 +3,12 @@
 from collections import deque
 from collections.abc import Callable, Hashable
 from itertools import chain
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
+
+#: A round has so many turns at the most, however many keys there are: what is remembered of them is bounded.
+_LONGEST_ROUND: Final = 4096
 
 
 class _Waiting(NamedTuple, Generic[Item]):
@@ -17,9 +20,10 @@ class _Waiting(NamedTuple, Generic[Item]):
 class MicroBatcher(Generic[Item]):
     """Gathers items into batches that close by size, by bytes or by age, in the order in which the items came.
 
-    With a key, and while more items wait than fit a batch, the keys take turns, each with its oldest item: one key's
-    flood makes no other's item wait for more than one item of each key. Turns go on from batch to batch, and an item
-    that takes the place of a discarded one of its key keeps the turn. Each key's own order stays.
+    With a key, and while more items wait than fit a batch, the keys take turns, in rounds, each with its oldest item:
+    a key has one turn a round, also one of which nothing waits in between, and one key's flood makes no other's item
+    wait for more than one item of each key. Rounds go on from batch to batch, and an item that takes the place of a
+    discarded one of its key keeps the turn. Each key's own order stays.
 
     The age counts from the first item that waits, from when it was added, and nothing re-arms it: an item that
     comes after an idle gap waits its full time for company, one that waited through a busy device waits no more.
@@ -48,7 +52,9 @@ class MicroBatcher(Generic[Item]):
         # Items wait in the order in which they came; they are sorted by key, once each, where there is contention.
         self._arrived: deque[_Waiting[Item]] = deque()
         self._queues: dict[Hashable, deque[_Waiting[Item]]] = {}
-        self._turns: deque[Hashable] = deque()  # the keys of the queues, whose turn is next first
+        self._turns: deque[Hashable] = deque()  # the keys of the queues that have a turn in this round, next first
+        self._next_turns: deque[Hashable] = deque()  # those that had one, or came too late for it
+        self._had_turns: set[Hashable] = set()  # the keys that had one, whether anything of them waits or not
         self._sorted = 0  # items in the queues
         self._waiting_bytes = 0
 
@@ -120,6 +126,7 @@ class MicroBatcher(Generic[Item]):
                 if not self._queues[key]:
                     del self._queues[key]
             self._turns = deque(key for key in self._turns if key in self._queues)
+            self._next_turns = deque(key for key in self._next_turns if key in self._queues)
             self._sorted = sum(map(len, self._queues.values()))
             self._waiting_bytes -= sum(waiting.size_bytes for waiting in unwanted)
         return [waiting.item for waiting in unwanted]
@@ -145,26 +152,32 @@ class MicroBatcher(Generic[Item]):
             queue = queues.get(key)
             if queue is None:
                 queues[key] = deque((waiting,))
-                self._turns.append(key)
+                is_late = key in self._had_turns or len(self._had_turns) >= _LONGEST_ROUND
+                (self._next_turns if is_late else self._turns).append(key)
             else:
                 queue.append(waiting)
         self._sorted += len(self._arrived)
         self._arrived.clear()
 
     def _take_by_turns(self) -> list[Item]:
-        turns, queues = self._turns, self._queues
+        queues = self._queues
         batch: list[Item] = []
         taken_bytes = 0
-        while turns and len(batch) < self._size:
-            key = turns[0]
+        while queues and len(batch) < self._size:
+            if not self._turns:
+                self._turns, self._next_turns = self._next_turns, self._turns
+                self._had_turns.clear()
+            key = self._turns[0]
             queue = queues[key]
             item, size_bytes, _ = queue[0]
             if batch and taken_bytes + size_bytes > self._budget_bytes:
                 break
             queue.popleft()
-            turns.rotate(-1)
-            if not queue:
-                turns.pop()
+            self._turns.popleft()
+            self._had_turns.add(key)
+            if queue:
+                self._next_turns.append(key)
+            else:
                 del queues[key]
             taken_bytes += size_bytes
             batch.append(item)

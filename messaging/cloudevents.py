@@ -41,6 +41,12 @@ def read_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
 
 
 def replace_headers(headers: Iterable[tuple[str, bytes | None]], changes: Mapping[str, bytes]) -> Headers:
-    """Return `headers` with each name in `changes` set once to its new value, and headers without value dropped."""
-    kept = [(name, value) for name, value in headers if value is not None and name not in changes]
+    """Return `headers` with each name in `changes` set once to its new value.
+
+    Headers without a value cannot be sent; where the last one of a name has none, the earlier ones go, too, since they
+    do not count.
+    """
+    headers = list(headers)
+    gone = changes.keys() | {name for name, value in dict(headers).items() if value is None}
+    kept = [(name, value) for name, value in headers if value is not None and name not in gone]
     return kept + list(changes.items())

@@ -113,11 +113,12 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
             try:
                 sock.do_handshake()
             except ssl.SSLWantReadError:
-                await self._net.wait_read(sock, timeout_at=timeout_at)
+                wait = self._net.wait_read
             except ssl.SSLWantWriteError:
-                await self._net.wait_write(sock, timeout_at=timeout_at)
+                wait = self._net.wait_write
             else:
                 return
+            await wait(sock, timeout_at=timeout_at)
 
 
 class _LastWords:

@@ -4,7 +4,6 @@ import gzip
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
-from typing import Any
 
 import lz4.frame
 import snappy
@@ -51,8 +50,8 @@ def _too_large() -> UnpackError:
     return UnpackError(f"it unpacks to more than {MAX_UNPACKED_BYTES} bytes")
 
 
-def _read_pieces(stream: Any) -> Iterator[bytes]:
-    while piece := stream.read1(_PIECE_BYTES):  # what came before an error is given before it
+def _read_pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    while piece := read(_PIECE_BYTES):
         yield piece
 
 
@@ -84,10 +83,12 @@ def _unpack_block(block: bytes) -> bytes:
 
 
 _PIECES: Mapping[int, Callable[[bytes], Iterator[bytes]]] = {
-    DefaultRecordBatch.CODEC_GZIP: lambda packed: _read_pieces(gzip.GzipFile(fileobj=BytesIO(packed))),
+    # With `read1`, what comes before an error is given before it.
+    DefaultRecordBatch.CODEC_GZIP: lambda packed: _read_pieces(gzip.GzipFile(fileobj=BytesIO(packed)).read1),
     DefaultRecordBatch.CODEC_SNAPPY: _snappy_pieces,
-    DefaultRecordBatch.CODEC_LZ4: lambda packed: _read_pieces(lz4.frame.LZ4FrameFile(BytesIO(packed))),
+    DefaultRecordBatch.CODEC_LZ4: lambda packed: _read_pieces(lz4.frame.LZ4FrameFile(BytesIO(packed)).read1),
+    # Its `read1` never returns where there are no bytes at all.
     DefaultRecordBatch.CODEC_ZSTD: lambda packed: _read_pieces(
-        zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+        zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True).read
     ),
 }

@@ -200,7 +200,12 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
     interval_s, early_frames = settings.commit_interval.total_seconds(), max(settings.max_in_flight // 4, 1)
     delivery: Delivery
     if settings.delivery == "exactly-once":
-        options = TransactionOptions(interval_s, settings.transaction_timeout.total_seconds(), early_frames)
+        options = TransactionOptions(
+            interval_s,
+            settings.transaction_timeout.total_seconds(),
+            early_frames,
+            settings.session_timeout.total_seconds(),
+        )
         delivery = ExactlyOnce(kafka, writer, frames, in_flight, events, (slots, slot), options)
     else:
         committer = Committer(frames, in_flight, early_frames, telemetry, events, interval_s)

@@ -2,7 +2,7 @@
 
 Run by the system's Python, which has the Debian packages `python3-gi` and `gir1.2-gst-rtsp-server-1.0`:
 
-    /usr/bin/python3 rtsp_server.py [--width 320] [--height 240] [--user USER --password PASSWORD]
+    /usr/bin/python3 rtsp_server.py [--port PORT] [--width 320] [--height 240] [--user USER --password PASSWORD]
 
 It serves `/stream` (H.264 of a moving test picture), prints `READY <port>` and runs until it is killed.
 """
@@ -37,6 +37,7 @@ def protect(
 def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--port", default="0")
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--height", type=int, default=240)
     parser.add_argument("--fps", type=int, default=25)
@@ -47,7 +48,7 @@ def main() -> None:
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
+    server.set_service(options.port)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(
         f"( videotestsrc is-live=true pattern=ball ! video/x-raw,width={options.width},height={options.height}"

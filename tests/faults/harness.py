@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,7 @@ def new_stage(cluster: Kafka) -> Stage:
     """Make topics that no other test uses; results and dead letters say when the broker had them."""
     mark = uuid.uuid4().hex[:8]
     topics = TopicNames(*(f"{name}-{mark}" for name in ("frames", "results", "dead-letters", "status")))
-    create_topics(cluster, TopicPlan(topics, partitions=PARTITIONS))
+    create_topics(cluster, TopicPlan(topics, partitions=PARTITIONS, frames_retention=timedelta(hours=1)))
     with closing(cluster.admin()) as admin:
         by_the_broker = {"message.timestamp.type": "LogAppendTime"}
         admin.alter_configs(

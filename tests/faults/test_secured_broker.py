@@ -8,7 +8,6 @@ from threading import Event, Thread
 
 import pytest
 
-from messaging.frame import frame_id
 from messaging.topics import TopicNames
 from tests.fakes.programs import environ, python
 from tests.faults.secured_broker import (
@@ -20,7 +19,7 @@ from tests.faults.secured_broker import (
 )
 from tests.integration.stage import Stage, camera_frames
 
-pytestmark = [pytest.mark.broker, pytest.mark.faults(18)]
+pytestmark = [pytest.mark.broker, pytest.mark.faults(18), pytest.mark.timeout(300)]
 
 #: As long as a command may take to say that it cannot get in, start of Python included.
 _REFUSED_WITHIN_S = 15.0
@@ -89,7 +88,11 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.parametrize(
     ("way", "delivery"),
-    [("of_scram", "at-least-once"), ("of_certificate", "exactly-once"), ("of_token", "at-least-once")],
+    [
+        pytest.param("of_scram", "at-least-once", marks=pytest.mark.faults_short),
+        ("of_certificate", "exactly-once"),
+        ("of_token", "at-least-once"),
+    ],
 )
 def test_each_role_works_with_no_more_than_its_rights(
     secured: SecuredBroker, way: str, delivery: str, tmp_path: Path
@@ -132,9 +135,7 @@ def test_each_role_works_with_no_more_than_its_rights(
 
 def spoil(secured: SecuredBroker, camera: str) -> None:
     """Add a frame that nobody can classify."""
-    frame = camera_frames(camera, 1, data=b"no picture")[0]
-    Stage(secured.cluster, TopicNames()).feed([frame])
-    assert frame.frame_id == frame_id(camera, "test", 0)
+    Stage(secured.cluster, TopicNames()).feed(camera_frames(camera, 1, data=b"no picture"))
 
 
 def test_a_token_that_is_renewed_in_time_keeps_a_camera_going(secured: SecuredBroker, tmp_path: Path) -> None:
@@ -268,7 +269,8 @@ def test_a_refusal_is_one_line_that_says_what_to_check(
     [
         ("nobody", (*_PRODUCE, "--camera", "a"), "topic streamer.frames is missing and cannot be created"),
         ("nobody", ("results", "--count", "1"), "or allow this user to Describe it"),
-        ("audit", (*_PRODUCE, "--camera", "a"), "TopicAuthorizationFailedError"),
+        ("consumer", (*_PRODUCE, "--camera", "a"), "TopicAuthorizationFailedError"),
+        ("audit", (*_PRODUCE, "--camera", "a"), "ClusterAuthorizationFailedError"),  # it may write nowhere
         ("camera", ("consume", "--until-idle", "1s"), "TopicAuthorizationFailedError"),
         ("consumer", ("consume", "--until-idle", "1s", "--group", "other"), "GroupAuthorizationFailedError: other"),
         (

@@ -5,9 +5,9 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, redirect_stderr
+from contextlib import closing, redirect_stderr
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 import kafka.errors
 import pytest
@@ -34,6 +34,7 @@ pytestmark = pytest.mark.broker
 TOO_SMALL = {"max.message.bytes": "100"}
 LARGE = {"max.message.bytes": "8388608"}
 TIMEOUT_MS = 30_000
+Failure = TypeVar("Failure", bound=BaseException)
 
 
 @pytest.fixture
@@ -109,12 +110,17 @@ def hooked(settings: Settings, classifier: Classifier, called: Callable[[str, di
         return consumer_of(changed(settings, events=True), classifier)
 
 
-@contextmanager
-def failing(consumer: Consumer, kind: type[BaseException]) -> Iterator[pytest.ExceptionInfo[BaseException]]:
-    """Run a consumer until it ends with this failure."""
-    with pytest.raises(kind) as caught, running(consumer) as thread:
-        yield caught
-        thread.join(DEADLINE_S)
+def failure_of(consumer: Consumer, kind: type[Failure], meanwhile: Callable[[], None] = lambda: None) -> Failure:
+    """Run a consumer until it ends with a failure of this kind."""
+
+    def run() -> None:
+        with running(consumer) as thread:
+            meanwhile()
+            thread.join(DEADLINE_S)
+
+    with pytest.raises(kind) as caught:
+        run()
+    return caught.value
 
 
 # Together.
@@ -131,9 +137,10 @@ def test_outcomes_and_offsets_appear_together(stage: Stage, settings: Settings, 
             # In the middle of a transaction: its outcomes are with the broker, and nobody sees them.
             assert answered(stage).keys() == below(stage.committed(group))
         elif event == "committed" and looked[event] <= 5:
+            # The broker writes it down in each partition within moments of saying so.
             ends = {int(partition): end for partition, end in facts["offsets"].items()}
-            assert ends.items() <= stage.committed(group).items()
-            wait_until(lambda: answered(stage).keys() >= below(ends), "the outcomes of what is committed", 5.0)
+            wait_until(lambda: ends.items() <= stage.committed(group).items(), "the offsets", 5.0)
+            wait_until(lambda: answered(stage).keys() >= below(ends), "the outcomes", 5.0)
 
     small = changed(settings, max_in_flight=8, batch_size=2, commit_interval="10ms")
     consumer = hooked(small, classifier, look)
@@ -192,7 +199,7 @@ def test_what_was_aborted_is_said_again_without_being_computed_again(
     with running(consumer) as thread:
         wait_until(lambda: "a transaction was aborted and is tried again" in caplog.text, "a refusal")
         assert answered(stage) == {}
-        assert stage.committed(group_of(settings)) == {}
+        assert below(stage.committed(group_of(settings))) == set()
         limit(stage, stage.topics.results, LARGE)
         thread.join(DEADLINE_S)
     assert consumer.counts.frames == {"classified": 30}
@@ -211,14 +218,13 @@ def test_three_refusals_in_a_row_end_it_with_nothing_committed_and_nothing_left_
     # Far more outcomes wait than let a transaction begin early.
     consumer = consumer_of(changed(settings, max_in_flight=64), classifier)
     began_s = time.monotonic()
-    with failing(consumer, PublishError) as caught:
-        pass
-    assert (caught.value.exit_code, caught.value.retriable) == (1, False)
-    assert stage.topics.results in str(caught.value)
-    assert "good/test/" in str(caught.value)
+    failure = failure_of(consumer, PublishError)
+    assert (failure.exit_code, failure.retriable) == (1, False)
+    assert stage.topics.results in str(failure)
+    assert "good/test/" in str(failure)
     assert time.monotonic() - began_s >= 1.5, "it waited between them, though it had enough to say"
     assert consumer.counts.total == 0
-    assert stage.committed(group) == {}
+    assert below(stage.committed(group)) == set()
     assert stage.records(stage.topics.results) == []
     assert stage.dead_letters() == []
     wait_until(lambda: stable(stage, stage.topics.dead_letters), "no transaction is left open", 5.0)
@@ -302,12 +308,13 @@ def test_a_worker_whose_id_is_taken_over_ends_and_another_start_mends_it(
     stage.feed(camera_frames("a", 10))
     slots = slots_of(settings)
     consumer = consumer_of(changed(settings, until_idle=None), classifier)
-    with failing(consumer, FencedError) as caught:
+
+    def take_over() -> None:
         wait_until(lambda: consumer.counts.total == 10, "its first transactions")
-        taken_over = consumer_of_slot(stage, settings, classifier, 0)
+        close_producer(producer_of_slot(stage, settings, classifier, 0), DEADLINE_S)
         stage.feed(camera_frames("b", 10))
-    close_producer(taken_over, DEADLINE_S)
-    assert caught.value.retriable
+
+    assert failure_of(consumer, FencedError, take_over).retriable
     assert {result.camera for result in stage.results()} == {"a"}
     with slots.left_open() as left:
         assert left == [], "whoever took over ended it"
@@ -315,7 +322,7 @@ def test_a_worker_whose_id_is_taken_over_ends_and_another_start_mends_it(
     assert_exactly_once(stage, group_of(settings))
 
 
-def consumer_of_slot(stage: Stage, settings: Settings, classifier: Classifier, number: int) -> Any:
+def producer_of_slot(stage: Stage, settings: Settings, classifier: Classifier, number: int) -> Any:
     """Return a producer of a worker's transactions, as if it were that worker."""
     name = transactional_id(settings, classifier, Slot(number, -1))
     return stage.cluster.transactional_producer(name, TIMEOUT_MS)
@@ -329,7 +336,7 @@ def test_a_transaction_that_a_dead_worker_left_open_is_ended_at_the_next_start(
     held = [] if is_restarted else [slots.take()]
     dead = slots.take()
     dead.begin_transactions()
-    producer = consumer_of_slot(stage, settings, classifier, dead.number)
+    producer = producer_of_slot(stage, settings, classifier, dead.number)
     producer.begin_transaction()
     for partition in range(4):
         producer.send(stage.topics.results, b"never committed", partition=partition).get(DEADLINE_S)

@@ -4,6 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_every_frame_with_the_hot_camera_in_a_partition_of_its_own(make_stage: M
     cold = cameras(_COLD, lambda partition: partition != own, 4)
     stage.feed(rounds(cold, 12, 200))
     # Slower than the poll loop: there is a backlog for as long as it is judged.
-    device = Device(lambda consumer, number: number >= 250 or consumer._parts.dispatcher.waiting >= 128)
+    device = Device(lambda consumer, number: number >= 250 or consumer._parts.dispatcher.waiting >= 32)
     with device.at_work(stage, tmp_path) as consumer:
         wait_until(lambda: consumer.counts.total == 24 * _COLD, "every frame has its outcome", _DEADLINE_S)
     results = stage.results()
@@ -155,17 +156,19 @@ def test_freshest(make_stage: MakeStage, tmp_path: Path) -> None:
     stage = make_stage(1)
     cold = [f"camera-{number}" for number in range(_COLD)]
     by_round = [rounds(cold, 1, 20) for _ in range(6)]
-    allowed, fed = 0, 0
-    device = Device(lambda _, number: number < allowed)
+    total = sum(map(len, by_round))
+    fed = 0
+    allowed = Counter[str]()
+    device = Device(lambda _, number: number < allowed["batches"])
     with device.at_work(stage, tmp_path, policy="freshest", batch_size=32, max_in_flight=4000) as consumer:
         for frames in by_round:
             stage.feed(frames)
             fed += len(frames)
-            wait_until(lambda: polled(stage) == fed, "the round is polled")
-            allowed += 4
-            wait_until(lambda: device.begun == allowed, "the device is through with its batches")
-        allowed = 1_000_000
-        wait_until(lambda: consumer.counts.total == fed, "every frame has its outcome", _DEADLINE_S)
+            wait_until(partial(has_polled, stage, fed), "the round is polled")
+            allowed["batches"] += 4
+            wait_until(lambda: device.begun == allowed["batches"], "the device is through with its batches")
+        allowed["batches"] += total
+        wait_until(lambda: consumer.counts.total == total, "every frame has its outcome", _DEADLINE_S)
     results = stage.results()
     served = Counter(result.camera for result in results if isinstance(result, Classified))
     assert jain(served[camera] for camera in cold) >= 0.95
@@ -173,10 +176,11 @@ def test_freshest(make_stage: MakeStage, tmp_path: Path) -> None:
     skipped = [result for result in results if isinstance(result, Skipped)]
     assert {result.reason for result in skipped} == {"superseded"}
     assert consumer.counts.frames == {"classified": served.total(), "skipped": len(skipped)}
-    assert served.total() + len(skipped) == fed
+    assert served.total() + len(skipped) == total
 
 
-def polled(stage: Stage) -> int:
-    """Return how many frames the worker has polled, as it says itself."""
-    (*_, last) = [None, *(read_status(record.value) for record in stage.records(stage.topics.status))]
-    return sum(each.position or 0 for each in last.partitions) if isinstance(last, WorkerStatus) else 0
+def has_polled(stage: Stage, count: int) -> bool:
+    """Tell whether the worker has polled so many frames, as it says itself."""
+    reports = [read_status(record.value) for record in stage.records(stage.topics.status)]
+    positions = [each.partitions for each in reports if isinstance(each, WorkerStatus)]
+    return bool(positions) and sum(partition.position or 0 for partition in positions[-1]) == count

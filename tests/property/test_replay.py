@@ -67,6 +67,15 @@ def test_a_dead_letter_fits_into_its_topic(
     again_at=st.integers(0, 10**18 - 1),
     max_message_bytes=st.sampled_from([0, 12_288, 20_000, 50_000, 500_000]),
 )
+@example(
+    headers=[("ce_truth", b"old"), ("ce_truth", None)],
+    key=None,
+    timestamp=0,
+    topic="frames",
+    place=(0, 0),
+    again_at=1,
+    max_message_bytes=0,
+)
 def test_a_replay_is_the_same_frame_for_one_group(
     headers: list[tuple[str, bytes | None]],
     key: bytes | None,

@@ -53,14 +53,14 @@ def test_the_age_limit_counts_from_capture() -> None:
     assert freshness.is_too_old(polled("a", 0, captured_at_us=1000).frame, now_us=1501)
 
 
-def test_a_camera_whose_frames_are_superseded_again_and_again_still_has_its_turn() -> None:
+def test_cameras_whose_frames_are_superseded_again_and_again_have_their_turns_all_the_same() -> None:
     freshness = Freshness("freshest")
-    batcher: MicroBatcher[PolledFrame] = MicroBatcher(2, 0.0, 1 << 30, camera_of)
+    batcher: MicroBatcher[PolledFrame] = MicroBatcher(3, 0.0, 1 << 30, camera_of)
     served: Counter[str] = Counter()
-    for number in range(30):
-        for camera in "abcdef":
+    for number in range(70):
+        for camera in "abcdefg":  # always in the same order, and so the first ones' newest frames are the oldest
             batcher.add(polled(camera, number), 1, 0.0)
         superseded = {id(frame) for frame in freshness.superseded(batcher.waiting(), places=0)}
         batcher.discard(lambda frame, gone=superseded: id(frame) in gone)  # type: ignore[misc]
         served.update(frame.frame.camera for frame in batcher.take(0.0))
-    assert served == dict.fromkeys("abcdef", 10)
+    assert served == dict.fromkeys("abcdefg", 30)

@@ -166,6 +166,13 @@ def test_damaged_records_end_their_batch_alone(records: bytes, caplog: pytest.Lo
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_batch_of_no_bytes_holds_up_nobody(packer: str) -> None:
+    (record,) = partition_records(batch_bytes(b"", 3, codec=codec_of(packer))).take()
+    assert record.offset == 2
+    unread(record)
+
+
 def test_headers_are_read_up_to_the_thousandth() -> None:
     full = record_bytes(0, b"v", headers=[(b"a", None)] * 1000)
     over = record_bytes(1, b"v", headers=[(b"a", b"1")] * 100_000)

@@ -85,6 +85,13 @@ def test_another_frame_is_not_taken_for_the_original() -> None:
         write_replay(letter, 1, other)
 
 
+def test_a_header_that_was_taken_back_does_not_come_back() -> None:
+    frame = read_frame(record([*HEADERS, ("ce_truth", None), ("x-site", None), ("x-site", b"last")]))
+    replay = write_replay(letter_of(frame), 1)
+    assert read_frame(record_of(replay)).truth is frame.truth is None
+    assert [value for name, value in replay.headers if name == "x-site"] == [b"\xff\x00", b"last"]
+
+
 def test_an_empty_frame_has_all_the_bytes_that_there_are() -> None:
     message = write_dead_letter(read_frame(record(HEADERS, value=None)), "g", "empty", "no bytes", max_message_bytes=9)
     assert read_dead_letter(record_of(message)).has_bytes
