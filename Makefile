@@ -5,7 +5,7 @@ SYNC := $(UV) sync --locked --quiet --inexact --extra broker
 BACKENDS := --extra openvino --extra qnn --extra tinygrad
 RUN := $(UV) run --no-sync
 
-.PHONY: help install backends demo test check lint types layers format bench fuzz clean
+.PHONY: help install backends demo test check lint types layers format bench fuzz test-faults chaos soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -25,6 +25,9 @@ demo: install  ## broker, four cameras, a consumer, and the ledger at the end
 
 test: backends  ## every test that CI runs
 	$(RUN) pytest
+
+test-faults: backends  ## every fault test, the long ones too (20 minutes), and a table
+	$(RUN) pytest tests/faults -m faults
 
 check: install lint types layers test  ## what CI runs
 
@@ -50,6 +53,14 @@ FUZZ_SECONDS ?= 60
 fuzz: install  ## each fuzzer for FUZZ_SECONDS, 60
 	set -e; for target in $$($(RUN) python -m tests.fuzz.fuzz --list); do \
 		$(RUN) python -m tests.fuzz.fuzz $$target --seconds $(FUZZ_SECONDS); done
+
+chaos: install  ## 20 random kills over 50,000 frames with each delivery; CHAOS=--seed=7 repeats one
+	$(RUN) python -m tests.faults.chaos $(CHAOS)
+
+SOAK_MINUTES ?= 10
+
+soak: install  ## SOAK_MINUTES, 10, of cameras and workers, and nothing may grow
+	$(RUN) python -m tests.faults.soak --minutes $(SOAK_MINUTES)
 
 clean:
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache dist

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from consumers.batch import Outgoing
-from consumers.errors import ConsumerError
 from consumers.ledger import Entry
 
 log = logging.getLogger(__name__)
 
 #: Takes an entry whose outcome the broker has for good, and that outcome; None where there was nothing to publish.
 Delivered = Callable[[Entry[Outgoing], Outgoing | None], None]
-Failed = Callable[[ConsumerError], None]
+Failed = Callable[[Exception], None]
 
 _FIRST_WARNING_S: Final = 5.0
 _LONGEST_SILENCE_S: Final = 60.0

@@ -113,9 +113,7 @@ class Dispatcher:
         with self._lock:
             self._batcher.discard(lambda polled: polled.frame.partition in partitions)
 
-    def withdraw(
-        self, partitions: set[int], choose: Callable[[list[Entry[Outgoing]]], set[Entry[Outgoing]]]
-    ) -> None:
+    def withdraw(self, partitions: set[int], choose: Callable[[list[Entry[Outgoing]]], set[Entry[Outgoing]]]) -> None:
         """Take out frames of these partitions that wait: those that `choose` gives back of their entries."""
         with self._lock:
             waiting = [polled.entry for polled in self._batcher.waiting() if polled.frame.partition in partitions]

@@ -21,8 +21,9 @@ from consumers.outcomes import OutcomeWriter
 from consumers.slots import Slot, Slots
 from consumers.subscription import FrameSubscription, Membership
 from messaging.cloudevents import Message
-from messaging.errors import MessagingError
-from messaging.kafka import Kafka, abort, close_producer
+from messaging.errors import BrokerUnavailableError, MessagingError
+from messaging.kafka import Kafka
+from messaging.transactions import FencedProducerError, StuckTransactionError, Transactions
 
 log = logging.getLogger(__name__)
 
@@ -95,10 +96,11 @@ class ExactlyOnce(Delivery):
         self._events = events
         self._slots, self._slot = slots
         self._options = options
-        self._producer: Any = None
         self._changed = Condition()
         self._waiting: deque[_Finished] = deque()
         self._is_committing = False
+        self._is_open = False  # whether the broker may have a transaction of this worker's
+        self._may_be_committed = False
         self._is_held = False
         self._must_look_for_the_dead = True
         self._is_hurried = False
@@ -106,6 +108,7 @@ class ExactlyOnce(Delivery):
         self._has_failed = False
         self._failures = 0
         self._next_s = 0.0
+        self._next_try_s = 0.0
         self._tended_at_s = time.monotonic()
         self._longest_pause_s = 0.0
         self._patience = Patience()
@@ -117,7 +120,7 @@ class ExactlyOnce(Delivery):
         self._failed = failed
         self._writer.open()
         self._slot.begin_transactions()
-        self._producer = self._producer_of(self._slot)
+        self._transactions = self._transactions_of(self._slot)
         self._thread.start()
 
     def send(self, entry: Entry[Outgoing]) -> None:
@@ -175,16 +178,14 @@ class ExactlyOnce(Delivery):
 
     def close(self, timeout_s: float) -> None:
         """Let the connection go; a transaction that is still open is ended by whoever takes the slot next."""
-        if self._producer is None:
+        if self._thread.ident is None or self._is_closing:
             return
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        close_producer(self._producer, timeout_s)
-        self._producer = None
-        if not self._is_committing:
+        self._thread.join(timeout_s)
+        self._transactions.close(timeout_s)
+        if not self._is_open:
             self._slot.end_transactions()
 
     # On the thread of its own.
@@ -196,12 +197,12 @@ class ExactlyOnce(Delivery):
                     self._end_what_the_dead_left_open()
                 else:
                     self._commit()
-        except ConsumerError as exc:
+        except (ConsumerError, MessagingError) as exc:
             self._end(exc)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the consumer has to end with it
             self._end(ConsumerError(f"the transactions of {self._transactional_id(self._slot)} ended: {exc}"))
 
-    def _end(self, exc: ConsumerError) -> None:
+    def _end(self, exc: ConsumerError | MessagingError) -> None:
         """Commit nothing more, and let nobody wait for it."""
         self._failed(exc)
         with self._changed:
@@ -218,8 +219,9 @@ class ExactlyOnce(Delivery):
                     self._is_hurried = False
                     self._changed.wait()
                     continue
-                left_s = self._next_s - time.monotonic()
-                if left_s <= 0 or self._is_hurried or len(self._waiting) >= self._options.early_frames:
+                is_early = self._is_hurried or len(self._waiting) >= self._options.early_frames
+                left_s = max(self._next_try_s, 0.0 if is_early else self._next_s) - time.monotonic()
+                if left_s <= 0:
                     self._is_hurried = False
                     return True
                 self._changed.wait(left_s)
@@ -242,12 +244,15 @@ class ExactlyOnce(Delivery):
             self._is_committing = True
             self._longest_pause_s = 0.0
         began_ns = time.time_ns()
+        offsets = {each.entry.ledger.partition: each.entry.offset + 1 for each in finished}
+        sent: list[tuple[_Finished, Any]] = []
         try:
-            offsets = self._transact(finished, membership)
-        except kafka.errors.KafkaError as exc:
-            self._failures += 1
-            self._recover(exc, membership)
-        else:
+            try:
+                self._transact(finished, offsets, membership, sent)
+            except (StuckTransactionError, kafka.errors.KafkaError) as exc:
+                self._failures += 1
+                if not self._recover(exc, offsets, membership, sent):
+                    return
             self._failures = 0
             if self._events.are_wanted:
                 self._events("committed", offsets=offsets)
@@ -257,65 +262,104 @@ class ExactlyOnce(Delivery):
                 self._is_committing = False
                 self._changed.notify_all()
 
-    def _transact(self, finished: list[_Finished], membership: Membership) -> dict[int, int]:
-        """Send outcomes and offsets in one transaction, and return the offsets.
+    def _transact(
+        self,
+        finished: list[_Finished],
+        offsets: dict[int, int],
+        membership: Membership,
+        sent: list[tuple[_Finished, Any]],
+    ) -> None:
+        """Send outcomes and offsets in one transaction.
+
+        Args:
+            finished: The outcomes.
+            offsets: What is read on from, by partition.
+            membership: Whose offsets they are.
+            sent: Takes each outcome that was sent, and its future.
 
         Raises:
-            PublishError: An outcome is refused, again and again.
-            kafka.errors.KafkaError: Anything else; the transaction is still open.
+            StuckTransactionError: Kafka did not answer in time.
+            kafka.errors.KafkaError: The transaction is still open.
         """
-        offsets = {each.entry.ledger.partition: each.entry.offset + 1 for each in finished}
+        transactions = self._transactions
+        self._is_open, self._may_be_committed = True, False
         with self._calling("begin_transaction"):
-            self._producer.begin_transaction()
-        sent = []
+            transactions.begin()
         with self._calling("send"):
-            for each in finished:
-                if each.message is not None:
-                    key, value, headers, _ = each.message
-                    sent.append((each, self._producer.send(each.topic, value, key, headers)))
-        try:
-            with self._calling("flush"):
-                self._producer.flush()
-            if self._events.are_wanted:
-                self._events("produced", offsets={number: offset - 1 for number, offset in offsets.items()})
-            with self._calling("send_offsets_to_transaction"):
-                self._producer.send_offsets_to_transaction(self._frames.commit_offsets(offsets), membership.metadata)
-            with self._calling("commit_transaction"):
-                self._producer.commit_transaction()
-        except kafka.errors.KafkaError:
-            for each, future in sent:
-                if future.failed() and self._failures + 1 >= _MAX_FAILURES and each.outgoing is not None:
-                    raise PublishError.of(each.outgoing.frame, each.topic, future.exception) from future.exception
-            raise
-        return offsets
+            sent.extend(
+                (each, transactions.send(each.topic, each.message)) for each in finished if each.message is not None
+            )
+            transactions.wait_for(future for _, future in sent)
+        if self._events.are_wanted:
+            self._events("produced", offsets={number: offset - 1 for number, offset in offsets.items()})
+        with self._calling("send_offsets_to_transaction"):
+            transactions.send_offsets(self._frames.commit_offsets(offsets), membership.metadata)
+        self._may_be_committed = True
+        with self._calling("commit_transaction"):
+            transactions.commit()
+        self._is_open = False
 
-    def _recover(self, exc: kafka.errors.KafkaError, membership: Membership) -> None:
-        """Abort, and see whether it can go on.
+    def _recover(
+        self, exc: Exception, offsets: dict[int, int], membership: Membership, sent: list[tuple[_Finished, Any]]
+    ) -> bool:
+        """End the transaction, and see whether it can go on; return whether it was committed after all.
 
         Raises:
             FencedError: Another worker has this one's partitions or its transactional id.
-            PublishError: The producer is of no more use.
+            PublishError: An outcome is refused, again and again.
+            MessagingError: The broker refuses.
         """
-        why = self._producer._transaction_manager.last_error or exc  # noqa: SLF001 - there is no public way
+        failed = ((each, future.exception) for each, future in sent if future.failed())
+        refusals = [PublishError.of(each.outgoing.frame, each.topic, error) for each, error in failed if each.outgoing]
+        why = self._transactions.error or exc
+        if isinstance(exc, StuckTransactionError):
+            return self._renew(exc, offsets)
         try:
             with self._calling("abort_transaction"):
-                abort(self._producer)
-        except kafka.errors.KafkaError as failed:
-            if isinstance(why, (kafka.errors.ProducerFencedError, kafka.errors.InvalidProducerEpochError)):
-                raise FencedError(
-                    f"transactional id {self._transactional_id(self._slot)} was taken over by another worker, or its "
-                    f"last transaction outlived {self._options.timeout_s:g} s: this one ends, and nothing of its open "
-                    "transaction is published"
-                ) from exc
-            raise PublishError(f"a transaction failed and cannot be aborted ({failed}): {why}") from exc
+                self._transactions.abort()
+        except FencedProducerError as fenced:
+            self._is_open = False  # whoever fenced it ended it
+            if fenced.has_outlived:
+                return self._renew(fenced, offsets)
+            raise FencedError(
+                f"transactional id {self._transactional_id(self._slot)} was taken over by another worker: this one "
+                "ends, and nothing of its open transaction is published"
+            ) from exc
+        except StuckTransactionError as stuck:
+            return self._renew(stuck, offsets)
+        self._is_open = False
         if isinstance(why, (kafka.errors.CommitFailedError, kafka.errors.FencedInstanceIdError)):
             self._wait_for_another_membership(membership, why)
-            return
+            return False
         log.warning("a transaction was aborted and is tried again: %s", why)
         if not isinstance(why, kafka.errors.RetriableError) and self._failures >= _MAX_FAILURES:
-            raise PublishError(f"{self._failures} transactions in a row were aborted: {why}") from exc
+            raise next(iter(refusals), PublishError(f"transactions were aborted again and again: {why}")) from exc
         with self._changed:
-            self._next_s = time.monotonic() + _RETRY_S * self._failures
+            self._next_s = self._next_try_s = time.monotonic() + _RETRY_S * min(self._failures, _MAX_FAILURES)
+        # kafka-python counts on from what was refused, and the broker would refuse whatever follows in its partition.
+        return self._renew(refusals[0], offsets) if refusals else False
+
+    def _renew(self, why: Exception, offsets: dict[int, int]) -> bool:
+        """Put a new producer in the place of one that is of no more use, which ends its transaction.
+
+        Returns:
+            Whether that transaction was committed after all: its offsets say so.
+        """
+        log.warning("%s; a new producer takes over, as soon as Kafka answers", why)
+        self._transactions.close(0.0)
+        while not self._is_closing:
+            try:
+                with self._calling("init_transactions"):
+                    self._transactions = self._transactions_of(self._slot)
+                    self._is_open = False
+                    committed = self._frames.committed(offsets) if self._may_be_committed else {}
+            except BrokerUnavailableError as exc:
+                log.debug("no new producer yet: %s", exc)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._is_closing, _RETRY_S)
+            else:
+                return bool(committed) and all(committed[number] >= offset for number, offset in offsets.items())
+        return False
 
     def _wait_for_another_membership(self, refused: Membership, why: BaseException) -> None:
         """Wait until this member knows what the group knows: a rebalance is over, or it was taken for dead.
@@ -324,6 +368,7 @@ class ExactlyOnce(Delivery):
             FencedError: It was taken for dead in the middle of a transaction because it stood still.
         """
         with self._changed:
+            self._is_committing = False  # a rebalance under way waits for that, and this for the rebalance
             while not self._is_closing and self._frames.membership == refused:
                 self._changed.wait(0.02)
             pause_s = max(self._longest_pause_s, time.monotonic() - self._tended_at_s)
@@ -356,14 +401,14 @@ class ExactlyOnce(Delivery):
                 for slot in left_open:
                     name = self._transactional_id(slot)
                     with self._calling(f"init_transactions of {name}"):
-                        close_producer(self._producer_of(slot), self._options.timeout_s)
+                        self._transactions_of(slot).close(self._options.timeout_s)
                     slot.end_transactions()
                     log.info("ended whatever the worker in slot %d left open", slot.number)
         except (MessagingError, kafka.errors.KafkaError, OSError) as exc:
             log.warning("a dead worker's transaction may stay open for %g s: %s", self._options.timeout_s, exc)
 
-    def _producer_of(self, slot: Slot) -> Any:
-        return self._cluster.transactional_producer(self._transactional_id(slot), round(self._options.timeout_s * 1000))
+    def _transactions_of(self, slot: Slot) -> Transactions:
+        return Transactions(self._cluster, self._transactional_id(slot), self._options.timeout_s)
 
     def _transactional_id(self, slot: Slot) -> str:
         return self._writer.identity.worker_name(slot.number)

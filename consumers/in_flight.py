@@ -10,7 +10,7 @@ from consumers.ledger import Entry, PartitionLedger
 Outgoing = TypeVar("Outgoing")
 
 #: Of the room for frames, what is kept for partitions that hold no more than the average.
-_RESERVED_SHARE: Final = 0.25
+_RESERVED_SHARE: Final = 0.5
 #: However many partitions share the room, a poll may take so many frames of one: each poll costs CPU.
 _SMALLEST_PORTION: Final = 8
 
@@ -81,7 +81,7 @@ class InFlight(Generic[Outgoing]):
     def portion(self) -> tuple[int, frozenset[int]]:
         """Return how many frames the next poll may take, and of which partitions it may take none.
 
-        A quarter of the room is kept for partitions that hold no more than the average, and a poll takes no more of
+        Half of the room is kept for partitions that hold no more than the average, and a poll takes no more of
         it than a partition's share: so none keeps the others out, and whichever has frames is served in its turn.
         """
         with self._changed:

@@ -88,13 +88,16 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
         self._note_membership = note_membership
         self._timeout_s = timeout_s
         self._unfinished: dict[int, int] = {}
+        self._left: tuple[int, str] = (-1, "")  # the generation and the member at the last eager rebalance
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Seek the partitions that were here before to their first unfinished frame."""
+        """Seek the partitions that stayed to their first unfinished frame."""
         partitions = {tp.partition for tp in assigned}
-        for number in partitions & set(self._unfinished):
+        generation, member = self._identity()
+        # Whatever went elsewhere, also while this member was left out of the group, begins where others committed it.
+        stayed = partitions & set(self._unfinished) if (generation - 1, member) == self._left else set()
+        for number in stayed:
             self._consumer.seek(TopicPartition(self._topic, number), self._unfinished[number])
-        # Whatever went elsewhere comes back with the offsets that its next owner committed.
         self._unfinished.clear()
         self._note_membership(is_lost=False)
         self._holder.assigned(partitions)
@@ -109,6 +112,7 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
         deadline_s = time.monotonic() + self._timeout_s
         # A cooperative rebalance has happened by now: the group has a new generation, and these are gone from ours.
         is_eager = partitions <= {tp.partition for tp in self._consumer.assignment()}
+        left = self._identity()
         self._note_membership(is_lost=False)
         self._holder.revoking(partitions)
         while not self._holder.is_finished(partitions) and time.monotonic() < deadline_s:
@@ -120,6 +124,9 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
         unfinished = self._holder.gave_up(partitions, is_lost=False)
         if is_eager:
             self._unfinished |= unfinished
+            self._left = left
+            # With their positions, which kafka-python would keep.
+            self._consumer._subscription.assign_from_subscribed([])  # noqa: SLF001 - there is no public way
         log.info("gave up partitions %s of %s", sorted(partitions), self._topic)
 
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
@@ -147,6 +154,10 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
             sorted(partitions),
             why,
         )
+
+    def _identity(self) -> tuple[int, str]:
+        metadata = self._consumer.group_metadata()
+        return metadata.generation_id, metadata.member_id
 
     async def _sleep(self) -> None:
         """Let kafka-python's own loop go on, heartbeats included."""

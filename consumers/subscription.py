@@ -2,6 +2,8 @@
 
 import logging
 import math
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -13,6 +15,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from consumers.errors import SubscriptionError
 from consumers.positions import POSITION_ERRORS, Positions
 from consumers.rebalance import Holder, RebalanceListener, commit_offsets
+from messaging.errors import BrokerUnavailableError
 from messaging.kafka import Kafka
 
 log = logging.getLogger(__name__)
@@ -20,6 +23,7 @@ log = logging.getLogger(__name__)
 Assignor = Literal["range", "cooperative-sticky"]
 #: A cooperative assignor must be used alone: with an eager one beside it the group would have to agree on that.
 _ASSIGNORS: Final = {"range": RangePartitionAssignor, "cooperative-sticky": CooperativeStickyAssignor}
+_ANSWER_TIMEOUT_MS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ class FrameSubscription:
             self._consumer, self.topic, holder, self._note_membership, self._options.revoke_timeout_s
         )
         self._consumer.subscribe([self.topic], listener=listener)
+        # It asks the broker: a member that joins before it knows the topic has the group balanced a second time.
+        self._consumer.partitions_for_topic(self.topic)
 
     def poll(self, timeout_s: float, max_records: int, hold_back: frozenset[int] = frozenset()) -> list[Any]:
         """Return the records (kafka-python's `ConsumerRecord`) that are there, each partition's in order.
@@ -141,6 +147,22 @@ class FrameSubscription:
     def commit_offsets(self, offsets: dict[int, int]) -> dict[Any, Any]:
         """Return offsets by partition as kafka-python commits them."""
         return commit_offsets(self.topic, offsets)
+
+    def committed(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Ask what the group has committed of these partitions; -1 is nothing. Any thread.
+
+        Raises:
+            BrokerUnavailableError: No broker answers.
+        """
+        with closing(self._cluster.consumer(group=self.group)) as consumer:
+            try:
+                offsets = {
+                    number: consumer.committed(TopicPartition(self.topic, number), timeout_ms=_ANSWER_TIMEOUT_MS)
+                    for number in partitions
+                }
+            except kafka.errors.KafkaTimeoutError as exc:
+                raise BrokerUnavailableError.at(self._cluster.bootstrap_servers) from exc
+        return {number: -1 if offset is None else offset for number, offset in offsets.items()}
 
     @property
     def membership(self) -> Membership:

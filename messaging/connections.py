@@ -83,11 +83,14 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
         found = refusal(error, address, self.config, is_connected=is_connected)
         if found is None:
             return
+        if self.bootstrapped:  # it goes on, and tries for ever: a broker that starts is no news, a refusal is
+            if found.is_final and found != self.refusal:
+                self.refusal = found
+                log.warning("%s: %s", found.found, found.mend)
+            return
         if not is_connected and not found.is_final:
             self._broken_handshakes += 1
             found = replace(found, is_final=self._broken_handshakes >= _BROKEN_HANDSHAKES)
-        if self.bootstrapped and found != self.refusal:
-            log.warning("%s: %s", found.found, found.mend)
         self.refusal = found
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:

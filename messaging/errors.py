@@ -6,6 +6,8 @@ MessagingError
 ├── TokenError                there is no token to log in with                    (exit 1)
 ├── SecuritySettingError      TLS or login cannot be as they are asked for        (exit 2)
 ├── BrokerAddressError        the bootstrap servers cannot be an address          (exit 2)
+├── StuckTransactionError     a transaction got no answer in its time             (exit 1, retriable)
+├── FencedProducerError       somebody else has the transactional id              (exit 1)
 ├── TopicError                a topic is missing, refused or wrongly set up       (exit 1)
 └── MessageError              a message does not follow its contract              (exit 1)
 """

@@ -46,17 +46,6 @@ def close_producer(producer: Any, timeout_s: float) -> None:
         producer._closed = True  # noqa: SLF001 - there is no public way
 
 
-def abort(producer: Any) -> None:
-    """Abort the open transaction.
-
-    Raises:
-        kafka.errors.KafkaError: It cannot be aborted: the producer is fenced, or of no more use.
-    """
-    producer.abort_transaction()
-    # kafka-python keeps offsets that were refused, and would commit them with the next transaction.
-    producer._transaction_manager._pending_txn_offset_commits.clear()  # noqa: SLF001 - there is no public way
-
-
 def quiet_kafka_logs() -> None:
     """Keep kafka-python's logs at INFO or above: at DEBUG it logs passwords and the bytes of frames.
 
@@ -130,37 +119,6 @@ class Kafka:
             reconnect_backoff_max_ms=2_000,
             **overrides,
         )
-
-    def transactional_producer(self, transactional_id: str, transaction_timeout_ms: int) -> Any:
-        """Make a producer of transactions, and end whatever an earlier owner of the id left open.
-
-        Args:
-            transactional_id: Whoever asks for the same one later fences this producer.
-            transaction_timeout_ms: The broker aborts a transaction that is open for longer.
-
-        Raises:
-            BrokerUnavailableError: No broker answers.
-            MessagingError: The broker refuses: the id is not allowed here, or the time-out is beyond its limit.
-        """
-        producer = self.producer(
-            linger_ms=0,  # whoever commits flushes
-            delivery_timeout_ms=DAY_MS,
-            transactional_id=transactional_id,
-            transaction_timeout_ms=transaction_timeout_ms,
-        )
-        # After INVALID_PRODUCER_EPOCH kafka-python asks for a new epoch: a fenced producer would fence its successor.
-        manager = producer._transaction_manager  # noqa: SLF001 - there is no public way
-        manager._supports_epoch_bump = lambda: False  # noqa: SLF001 - the same
-        try:
-            producer.init_transactions()
-        except BaseException as exc:
-            close_producer(producer, 0.0)
-            if isinstance(exc, kafka.errors.KafkaTimeoutError):
-                raise BrokerUnavailableError.at(self.bootstrap_servers) from exc
-            if isinstance(exc, kafka.errors.KafkaError):
-                raise MessagingError(f"Kafka refuses transactions of {transactional_id}: {exc}") from exc
-            raise
-        return producer
 
     def consumer(self, *, group: str | None = None, **overrides: Any) -> Any:
         """Make a consumer (`kafka.KafkaConsumer`), for one thread. Without `group` it reads by `assign`.

@@ -5,7 +5,7 @@ import sys
 
 from engine.backends import registry
 from streamer.cli.main import main
-from tests.faults.faulty_backend import FaultyBackend, Faults
+from tests.faults.faulty_backend import Faults, FaultyBackend
 
 
 def run() -> int:

@@ -105,7 +105,12 @@ class Scene:
         return program
 
     def finish(
-        self, ledger: Ledger, *, crashes: int = 0, most_duplicates: int | None = None, deadline_s: float = _ACCOUNT_DEADLINE_S
+        self,
+        ledger: Ledger,
+        *,
+        crashes: int = 0,
+        most_duplicates: int | None = None,
+        deadline_s: float = _ACCOUNT_DEADLINE_S,
     ) -> Findings:
         """Wait until all is accounted for, end the workers that still run, and check every invariant.
 

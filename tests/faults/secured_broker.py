@@ -64,6 +64,7 @@ class SecuredBroker:
 
     Attributes:
         cluster: The listener without security, for the test itself.
+        alias: A listener with TLS alone that sends clients on to a name that its certificate is not for.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class SecuredBroker:
     mutual: str
     oauth: str
     plain: str
+    alias: str
 
     def of_scram(self, user: str) -> dict[str, str]:
         """Return the settings of a user with a password."""
@@ -109,15 +111,15 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
     _make_certificates(folder)
     for user in USERS:
         (folder / f"{user}.token").write_text(token_of(user) + "\n")
-    plain, controller, scram, mutual, oauth = free_ports(5)
-    listeners = {"PLAINTEXT": plain, "SCRAM": scram, "MUTUAL": mutual, "OAUTH": oauth}
+    plain, controller, scram, mutual, oauth, alias = free_ports(6)
+    listeners = {"PLAINTEXT": plain, "SCRAM": scram, "MUTUAL": mutual, "OAUTH": oauth, "ALIAS": alias}
     clients = ",".join(f"{name}://{HOST}:{port}" for name, port in listeners.items())
     module = "org.apache.kafka.common.security"
     properties = {
         "listeners": f"{clients},CONTROLLER://{HOST}:{controller}",
-        "advertised.listeners": clients,
+        "advertised.listeners": clients.replace(f"ALIAS://{HOST}", "ALIAS://localhost"),
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SCRAM:SASL_SSL,MUTUAL:SSL,"
-        "OAUTH:SASL_PLAINTEXT",
+        "OAUTH:SASL_PLAINTEXT,ALIAS:SSL",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
         "ssl.keystore.type": "PEM",
@@ -133,14 +135,14 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
         "listener.name.oauth.sasl.enabled.mechanisms": "OAUTHBEARER",
         "listener.name.oauth.oauthbearer.sasl.jaas.config": f"{module}.oauthbearer.OAuthBearerLoginModule required "
         'unsecuredLoginStringClaim_sub="broker";',
-        # The exchange of metadata with a client ends the session of its token.
+        # Clients have to log in again before their token ends.
         "listener.name.oauth.connections.max.reauth.ms": "3600000",
     }
     options = BrokerOptions(port=plain, controller_port=controller, properties=properties, is_for_tests=True)
     with EmbeddedBroker(options) as broker:
         cluster = Kafka(broker.bootstrap_servers)
         _make_users(cluster)
-        addresses = (f"{HOST}:{port}" for port in (scram, mutual, oauth, plain))
+        addresses = (f"{HOST}:{port}" for port in (scram, mutual, oauth, plain, alias))
         yield SecuredBroker(folder, cluster, *addresses)
 
 

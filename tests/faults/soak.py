@@ -119,9 +119,7 @@ class Soak:
             seconds, values = late[:, 0], late[:, 1]
             growth = theil_sen(seconds, values) * (seconds[-1] - seconds[0])
             tolerance = max(_MEMORY_MB, float(np.median(values)) * _MEMORY_SHARE) if "memory" in figure else _COUNT
-            found.append(
-                Trend(process, figure, values[0], values[-1], growth, None if name == "broker" else tolerance)
-            )
+            found.append(Trend(process, figure, values[0], values[-1], growth, None if name == "broker" else tolerance))
         return found
 
 

@@ -59,9 +59,7 @@ def test_a_broker_that_freezes_in_a_commit_is_noticed_and_work_goes_on_after_it(
 ) -> None:
     scene = new_scene(delivery, hurt_broker)
     feeder = scene.feed(FeedPlan(frames=6000, fps=200))
-    # A member that the group expires meanwhile is a zombie, which is another fault; at-least-once goes on even so.
-    flags = ("--session-timeout", "30s") if scene.is_exactly_once else ()
-    worker = scene.worker(*flags)
+    worker = scene.worker()
     worker.wait_for("committed")
     lines = len(worker.lines)
     worker.wait_for("produced", after=worker.mark())

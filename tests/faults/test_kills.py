@@ -7,7 +7,7 @@ import pytest
 from tests.faults.conftest import SceneFactory
 from tests.faults.feeder import FeedPlan
 from tests.faults.harness import PARTITIONS, SESSION_S, Delivery, Scene
-from tests.faults.worker import Progress, Program
+from tests.faults.worker import Program, Progress
 
 pytestmark = pytest.mark.broker
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from messaging.broker import EmbeddedBroker
 from messaging.frame import Frame, read_frame
 from messaging.kafka import Kafka
 from messaging.reader import TopicReader
 from messaging.status import CameraStatus, read_status
-from tests.conftest import EmbeddedBroker
 from tests.fakes.rtsp_camera import RtspCamera, rtsp_camera
 from tests.fakes.waiting import wait_until
 from tests.faults.harness import new_stage

@@ -51,9 +51,7 @@ def test_a_worker_that_comes_back_from_the_dead_does_no_harm(new_scene: SceneFac
     zombie, heir = (scene.worker(*_RARE_COMMITS, *_TRANSACTION_TIMEOUT) for _ in range(2))
     for worker in (zombie, heir):
         worker.wait_until(lambda progress: len(progress.held) == PARTITIONS // 2, "its half of the partitions")
-    zombie.freeze_when(
-        "produced", lambda progress: progress.has_uncommitted, "with an outcome that is not committed"
-    )
+    zombie.freeze_when("produced", lambda progress: progress.has_uncommitted, "with an outcome that is not committed")
     heir.wait_until(lambda progress: progress.held == _ALL, "assignment of every partition", SESSION_S + 5.0)
     heir.wait_for("inference_done", after=heir.mark())
     mark = zombie.mark()

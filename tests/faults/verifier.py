@@ -234,9 +234,7 @@ def _disorder(first: Iterable[SeenOutcome]) -> list[str]:
     return found
 
 
-def _early_commits(
-    in_log: dict[Place, str], first: dict[str, SeenOutcome], events: Iterable[WorkerEvent]
-) -> list[str]:
+def _early_commits(in_log: dict[Place, str], first: dict[str, SeenOutcome], events: Iterable[WorkerEvent]) -> list[str]:
     """Return the commits below which an outcome was not yet in the broker's log when they were made."""
     offsets: dict[int, list[int]] = defaultdict(list)
     latest: dict[int, list[tuple[float, str]]] = defaultdict(list)
@@ -256,7 +254,11 @@ def _early_commits(
                 continue
             logged_at_ms, frame_id = latest[partition][below - 1]
             if logged_at_ms > event.at * 1000:
-                late = "is missing" if logged_at_ms == float("inf") else f"came {logged_at_ms - event.at * 1000:.0f} ms later"
+                late = (
+                    "is missing"
+                    if logged_at_ms == float("inf")
+                    else f"came {logged_at_ms - event.at * 1000:.0f} ms later"
+                )
                 found.append(f"partition {partition} up to {offset}: the outcome of {frame_id} {late}")
     return found
 

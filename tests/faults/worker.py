@@ -18,6 +18,7 @@ from struct import unpack
 from threading import Condition, Thread
 from typing import Any, Self
 
+from messaging.bound_process import bound_to_this
 from tests.fakes.programs import ROOT, environ
 from tests.fakes.waiting import DEADLINE_S, wait_until
 
@@ -102,7 +103,7 @@ class Program:
     def __init__(self, name: str, module: str, arguments: Sequence[str], log_path: Path, **variables: str) -> None:
         self.name = name
         self._log = log_path.open("wb")
-        self._command = [sys.executable, "-m", module, *arguments]
+        self._command = bound_to_this([sys.executable, "-m", module, *arguments], signal.SIGKILL)
         self._environ = environ(**variables)
         self._changed = Condition()
         self._events: list[WorkerEvent] = []
@@ -197,9 +198,7 @@ class Program:
         self._wait(look, f"line {pattern!r}", deadline_s)
         return found[0]
 
-    def wait_until(
-        self, is_true: Callable[[Progress], bool], what: str, deadline_s: float = DEADLINE_S
-    ) -> None:
+    def wait_until(self, is_true: Callable[[Progress], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
         """Wait until its progress is as wanted."""
         self._wait(lambda: is_true(self.progress), what, deadline_s)
 

@@ -1,11 +1,9 @@
 """Exactly-once on a real broker: outcomes and offsets together, whatever is refused, aborted, fenced or left open."""
 
-import io
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, redirect_stderr
+from contextlib import closing
 from threading import Event
 from typing import Any, TypeVar
 
@@ -22,25 +20,27 @@ from consumers.errors import FencedError, PublishError
 from consumers.outcomes import ConsumerIdentity
 from consumers.slots import Slot, Slots
 from engine.models.classifier import Classifier
-from messaging.frame import Frame, frame_id
-from messaging.kafka import abort, close_producer
+from messaging.cloudevents import Message
+from messaging.frame import write_frame
 from messaging.reader import TopicReader
+from messaging.transactions import FencedProducerError, Transactions
 from streamer.compose import classifier_of, consumer_of
+from tests.fakes.event_hook import changed, hooked
 from tests.fakes.waiting import DEADLINE_S, wait_until
-from tests.integration.stage import Stage, camera_frames, consume_all, running
+from tests.integration.stage import Stage, camera_frames, running
 
 pytestmark = pytest.mark.broker
 
 TOO_SMALL = {"max.message.bytes": "100"}
 LARGE = {"max.message.bytes": "8388608"}
-TIMEOUT_MS = 30_000
+TIMEOUT_S = 30.0
 Failure = TypeVar("Failure", bound=BaseException)
 
 
 @pytest.fixture
 def settings(stage: Stage, tmp_path: Any) -> Settings:
     """Of a consumer that shares its slots with no other test."""
-    return stage.settings(delivery="exactly-once", state_directory=tmp_path / "state", until_idle="500ms")
+    return stage.settings(delivery="exactly-once", state_directory=tmp_path / "state", session_timeout="3s")
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,6 @@ def classifier() -> Iterator[Classifier]:
     opened = classifier_of(Settings())
     yield opened
     opened.backend.close()
-
-
-def changed(settings: Settings, **changes: Any) -> Settings:
-    return Settings.model_validate(settings.model_dump(by_alias=True) | changes)
 
 
 def group_of(settings: Settings) -> str:
@@ -87,39 +83,17 @@ def assert_exactly_once(stage: Stage, group: str) -> None:
     assert below(stage.committed(group)) == frames
 
 
-class EventHook(io.StringIO):
-    """Standard error of a consumer with `--events`, that calls somebody in the middle of what it tells of."""
-
-    def __init__(self, called: Callable[[str, dict[str, Any]], None]) -> None:
-        super().__init__()
-        self._called = called
-        self.failures: list[BaseException] = []
-
-    def write(self, line: str) -> int:
-        event = json.loads(line)
-        try:
-            self._called(event["event"], event)
-        except BaseException as exc:
-            self.failures.append(exc)
-            raise
-        return len(line)
-
-
-def hooked(settings: Settings, classifier: Classifier, called: Callable[[str, dict[str, Any]], None]) -> Consumer:
-    with redirect_stderr(EventHook(called)):
-        return consumer_of(changed(settings, events=True), classifier)
+def consume(consumer: Consumer, frames: int, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Run a consumer until so many of its frames have an outcome."""
+    with running(consumer) as thread:
+        meanwhile()
+        wait_until(lambda: consumer.counts.total >= frames or not thread.is_alive(), f"{frames} outcomes")
 
 
 def failure_of(consumer: Consumer, kind: type[Failure], meanwhile: Callable[[], None] = lambda: None) -> Failure:
     """Run a consumer until it ends with a failure of this kind."""
-
-    def run() -> None:
-        with running(consumer) as thread:
-            meanwhile()
-            thread.join(DEADLINE_S)
-
     with pytest.raises(kind) as caught:
-        run()
+        consume(consumer, 1_000_000, meanwhile)
     return caught.value
 
 
@@ -127,16 +101,16 @@ def failure_of(consumer: Consumer, kind: type[Failure], meanwhile: Callable[[], 
 
 
 def test_outcomes_and_offsets_appear_together(stage: Stage, settings: Settings, classifier: Classifier) -> None:
-    stage.feed([frame for camera in ("a", "b", "c") for frame in camera_frames(camera, 8)])
+    stage.feed([frame for camera in ("a", "b", "c") for frame in camera_frames(camera, 20)])
     group = group_of(settings)
     looked = Counter[str]()
 
     def look(event: str, facts: dict[str, Any]) -> None:
         looked[event] += 1
-        if event == "produced" and looked[event] <= 5:
+        if event == "produced" and looked[event] <= 3:
             # In the middle of a transaction: its outcomes are with the broker, and nobody sees them.
             assert answered(stage).keys() == below(stage.committed(group))
-        elif event == "committed" and looked[event] <= 5:
+        elif event == "committed" and looked[event] <= 3:
             # The broker writes it down in each partition within moments of saying so.
             ends = {int(partition): end for partition, end in facts["offsets"].items()}
             wait_until(lambda: ends.items() <= stage.committed(group).items(), "the offsets", 5.0)
@@ -144,41 +118,37 @@ def test_outcomes_and_offsets_appear_together(stage: Stage, settings: Settings, 
 
     small = changed(settings, max_in_flight=8, batch_size=2, commit_interval="10ms")
     consumer = hooked(small, classifier, look)
-    with running(consumer) as thread:
-        thread.join(DEADLINE_S)
+    consume(consumer, 60)
     assert looked["produced"] >= 3, "several transactions"
     assert looked["committed"] == looked["produced"]
     assert_exactly_once(stage, group)
 
 
-def test_outcomes_of_every_kind_advance_the_offsets(stage: Stage, settings: Settings) -> None:
+def replay_for_others(stage: Stage, count: int) -> None:
+    """Put frames back that are another group's business."""
+    with closing(stage.cluster.producer(linger_ms=0)) as producer:
+        for number in range(count):
+            key, value, headers, _ = write_frame(camera_frames(f"replayed-{number}", 1)[0])
+            theirs = [("ce_replayfor", b"another-group"), ("ce_replay", b"1")]
+            producer.send(stage.topics.frames, value, key, [*headers, *theirs], partition=number % 4)
+        producer.flush(DEADLINE_S)
+
+
+def test_outcomes_of_every_kind_advance_the_offsets(stage: Stage, settings: Settings, classifier: Classifier) -> None:
     good = camera_frames("good", 5)
     bad = camera_frames("bad", 5, data=b"no picture")
     old = camera_frames("old", 5, age_us=3_600_000_000)
-    for_others = [
-        Frame(
-            camera=f"replayed-{number}",
-            session="s",
-            sequence=0,
-            frame_id=frame_id(f"replayed-{number}", "s", 0),
-            captured_at_us=good[0].captured_at_us,
-            data=good[0].data,
-            content_type="image/jpeg",
-            traceparent=good[0].traceparent,
-            replay_for="another-group",
-            replay=1,
-        )
-        for number in range(8)  # in every partition the last ones
-    ]
     stage.feed(good + bad + old)
-    stage.feed(for_others)
-    consumer = consume_all(changed(settings, max_age="10m"))
+    replay_for_others(stage, 8)  # in every partition the last ones
+    consumer = consumer_of(changed(settings, max_age="10m"), classifier)
+    with running(consumer):
+        committed = group_of(settings)
+        wait_until(lambda: below(stage.committed(committed)) == frames_of(stage), "the offsets of all frames")
 
     assert consumer.counts.frames == {"classified": 5, "dead-lettered": 5, "skipped": 5}
     results = Counter((result.camera, type(result).__name__) for result in stage.results())
     assert results == {("good", "Classified"): 5, ("old", "Skipped"): 5}
     assert Counter(letter.camera for letter in stage.dead_letters()) == {"bad": 5}
-    assert below(stage.committed(group_of(settings))) == frames_of(stage)
 
 
 # Refused by the broker.
@@ -196,15 +166,16 @@ def test_what_was_aborted_is_said_again_without_being_computed_again(
             inferred.update((partition, offset) for partition, offset in facts["frames"])
 
     consumer = hooked(settings, classifier, count)
-    with running(consumer) as thread:
+
+    def allow() -> None:
         wait_until(lambda: "a transaction was aborted and is tried again" in caplog.text, "a refusal")
-        assert answered(stage) == {}
-        assert below(stage.committed(group_of(settings))) == set()
         limit(stage, stage.topics.results, LARGE)
-        thread.join(DEADLINE_S)
+
+    consume(consumer, 30, allow)
     assert consumer.counts.frames == {"classified": 30}
     assert inferred == dict.fromkeys(frames_of(stage), 1)
     assert consumer.counts.batched_frames == 30
+    assert "OutOfOrderSequence" not in caplog.text, "the second transaction is as good as the first"
     assert_exactly_once(stage, group_of(settings))
 
 
@@ -212,8 +183,9 @@ def test_three_refusals_in_a_row_end_it_with_nothing_committed_and_nothing_left_
     stage: Stage, settings: Settings, classifier: Classifier, caplog: pytest.LogCaptureFixture
 ) -> None:
     limit(stage, stage.topics.results, TOO_SMALL)
-    # Bad frames' outcomes are taken: they are in the same transaction.
-    stage.feed(camera_frames("good", 60) + camera_frames("bad", 20, data=b"no picture"))
+    # Dead letters would be taken: of the same camera, behind a result, they are in the same transaction.
+    good, bad = camera_frames("a", 80), camera_frames("a", 80, data=b"no picture")
+    stage.feed(good[:20] + bad[20:40] + good[40:])
     group = group_of(settings)
     # Far more outcomes wait than let a transaction begin early.
     consumer = consumer_of(changed(settings, max_in_flight=64), classifier)
@@ -221,7 +193,7 @@ def test_three_refusals_in_a_row_end_it_with_nothing_committed_and_nothing_left_
     failure = failure_of(consumer, PublishError)
     assert (failure.exit_code, failure.retriable) == (1, False)
     assert stage.topics.results in str(failure)
-    assert "good/test/" in str(failure)
+    assert "frame a/test/" in str(failure)
     assert time.monotonic() - began_s >= 1.5, "it waited between them, though it had enough to say"
     assert consumer.counts.total == 0
     assert below(stage.committed(group)) == set()
@@ -232,14 +204,14 @@ def test_three_refusals_in_a_row_end_it_with_nothing_committed_and_nothing_left_
         assert left == []
 
     limit(stage, stage.topics.results, LARGE)
-    consume_all(settings)
+    consume(consumer_of(settings, classifier), 80)
     assert_exactly_once(stage, group)
 
 
 def stable(stage: Stage, topic: str) -> bool:
     """Tell whether a read-committed reader gets as far as any other: no transaction is open there."""
     with closing(stage.cluster.consumer(isolation_level="read_uncommitted")) as consumer:
-        ends = consumer.end_offsets([TopicPartition(topic, number) for number in range(4)])
+        ends = consumer.end_offsets([TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)])
     with TopicReader(stage.cluster, topic, from_beginning=True) as reader:
         return reader.end_offsets() == {partition.partition: end for partition, end in ends.items()}
 
@@ -247,48 +219,65 @@ def stable(stage: Stage, topic: str) -> bool:
 def test_offsets_that_were_refused_are_not_committed_with_the_next_transaction(stage: Stage) -> None:
     first, second = (TopicPartition(stage.topics.frames, number) for number in (0, 1))
     group = "strict"
-    producer = stage.cluster.transactional_producer(stage.topics.frames, TIMEOUT_MS)
+    transactions = Transactions(stage.cluster, stage.topics.frames, TIMEOUT_S)
     try:
-        producer.begin_transaction()
+        transactions.begin()
         with pytest.raises(kafka.errors.CommitFailedError):
-            producer.send_offsets_to_transaction(
+            transactions.send_offsets(
                 {first: OffsetAndMetadata(77, "", -1)}, ConsumerGroupMetadata(group, 5, "nobody", None)
             )
-        abort(producer)
-        producer.begin_transaction()
+        transactions.abort()
+        transactions.begin()
         nobody = ConsumerGroupMetadata(group, -1, "", None)
-        producer.send_offsets_to_transaction({second: OffsetAndMetadata(3, "", -1)}, nobody)
-        producer.commit_transaction()
+        transactions.send_offsets({second: OffsetAndMetadata(3, "", -1)}, nobody)
+        transactions.commit()
     finally:
-        close_producer(producer, DEADLINE_S)
+        transactions.close(DEADLINE_S)
     assert stage.committed(group) == {1: 3}
+
+
+def test_outcomes_that_are_too_large_together_are_sent_in_parts(
+    stage: Stage, settings: Settings, classifier: Classifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit(stage, stage.topics.dead_letters, {"max.message.bytes": "100000"})
+    stage.feed(camera_frames("bad", 8, data=b"no picture" * 2_000))
+    consumer = consumer_of(settings, classifier)
+    consume(consumer, 8)
+    assert consumer.counts.frames == {"dead-lettered": 8}
+    assert "splitting batch" in caplog.text, "they were too large for one request"
+    assert "aborted" not in caplog.text
+    assert_exactly_once(stage, group_of(settings))
 
 
 # Taken over, and left open.
 
 
 def test_a_fenced_producer_does_not_fence_its_successor(stage: Stage) -> None:
-    older = stage.cluster.transactional_producer(stage.topics.results, TIMEOUT_MS)
-    older.begin_transaction()
-    older.send(stage.topics.results, b"of the older", partition=0).get(DEADLINE_S)
-    newer = stage.cluster.transactional_producer(stage.topics.results, TIMEOUT_MS)
+    def said(text: bytes) -> Message:
+        return Message(b"camera", text, [])
+
+    older = Transactions(stage.cluster, stage.topics.results, TIMEOUT_S)
+    older.begin()
+    older.wait_for([older.send(stage.topics.results, said(b"of the older"))])
+    newer = Transactions(stage.cluster, stage.topics.results, TIMEOUT_S)
     try:
-        newer.begin_transaction()
-        newer.send(stage.topics.results, b"of the newer", partition=0)
-        fenced = older.send(stage.topics.results, b"of the fenced", partition=0)
+        newer.begin()
+        newer.send(stage.topics.results, said(b"of the newer"))
+        fenced = older.send(stage.topics.results, said(b"of the fenced"))
         with pytest.raises(kafka.errors.KafkaError):
-            fenced.get(DEADLINE_S)
+            older.wait_for([fenced])
         with pytest.raises(kafka.errors.KafkaError):
-            older.commit_transaction()
-        with pytest.raises(kafka.errors.KafkaError):
-            abort(older)
-        newer.commit_transaction()
-        newer.begin_transaction()
-        newer.send(stage.topics.results, b"of the newer again", partition=0)
-        newer.commit_transaction()
+            older.commit()
+        with pytest.raises(FencedProducerError) as caught:
+            older.abort()
+        assert not caught.value.has_outlived
+        newer.commit()
+        newer.begin()
+        newer.send(stage.topics.results, said(b"of the newer again"))
+        newer.commit()
     finally:
-        close_producer(older, 1.0)
-        close_producer(newer, 1.0)
+        older.close(1.0)
+        newer.close(1.0)
     assert [record.value for record in stage.records(stage.topics.results)] == [b"of the newer", b"of the newer again"]
 
 
@@ -307,25 +296,25 @@ def test_a_worker_whose_id_is_taken_over_ends_and_another_start_mends_it(
 ) -> None:
     stage.feed(camera_frames("a", 10))
     slots = slots_of(settings)
-    consumer = consumer_of(changed(settings, until_idle=None), classifier)
+    consumer = consumer_of(settings, classifier)
 
     def take_over() -> None:
         wait_until(lambda: consumer.counts.total == 10, "its first transactions")
-        close_producer(producer_of_slot(stage, settings, classifier, 0), DEADLINE_S)
+        transactions_of_slot(stage, settings, classifier, 0).close(DEADLINE_S)
         stage.feed(camera_frames("b", 10))
 
     assert failure_of(consumer, FencedError, take_over).retriable
     assert {result.camera for result in stage.results()} == {"a"}
     with slots.left_open() as left:
         assert left == [], "whoever took over ended it"
-    consume_all(settings)
+    consume(consumer_of(settings, classifier), 10)
     assert_exactly_once(stage, group_of(settings))
 
 
-def producer_of_slot(stage: Stage, settings: Settings, classifier: Classifier, number: int) -> Any:
+def transactions_of_slot(stage: Stage, settings: Settings, classifier: Classifier, number: int) -> Transactions:
     """Return a producer of a worker's transactions, as if it were that worker."""
     name = transactional_id(settings, classifier, Slot(number, -1))
-    return stage.cluster.transactional_producer(name, TIMEOUT_MS)
+    return Transactions(stage.cluster, name, TIMEOUT_S)
 
 
 @pytest.mark.parametrize("is_restarted", [True, False], ids=["by itself, restarted", "by another worker"])
@@ -336,17 +325,17 @@ def test_a_transaction_that_a_dead_worker_left_open_is_ended_at_the_next_start(
     held = [] if is_restarted else [slots.take()]
     dead = slots.take()
     dead.begin_transactions()
-    producer = producer_of_slot(stage, settings, classifier, dead.number)
-    producer.begin_transaction()
-    for partition in range(4):
-        producer.send(stage.topics.results, b"never committed", partition=partition).get(DEADLINE_S)
-    close_producer(producer, 0.0)
+    begun = transactions_of_slot(stage, settings, classifier, dead.number)
+    begun.begin()
+    messages = [Message(b"camera-%d" % number, b"never committed", []) for number in range(16)]
+    begun.wait_for([begun.send(stage.topics.results, message) for message in messages])
+    begun.close(0.0)
     for slot in (dead, *held):
         slot.free()
     assert not stable(stage, stage.topics.results)
 
     stage.feed(camera_frames("a", 10))
-    consume_all(settings)
+    consume(consumer_of(settings, classifier), 10)
     assert_exactly_once(stage, group_of(settings))
     assert stable(stage, stage.topics.results), "long before the broker would have ended it"
     with slots.left_open() as left:
@@ -357,7 +346,7 @@ def test_a_worker_that_was_left_out_in_the_middle_of_a_rebalance_ends_or_goes_on
     stage: Stage, settings: Settings, classifier: Classifier
 ) -> None:
     stage.feed([frame for camera in "abcdefgh" for frame in camera_frames(camera, 20)])
-    long = changed(settings, until_idle=None, drain_timeout="1s", session_timeout="3s")
+    long = changed(settings, drain_timeout="1s")
     in_transaction, is_left_out = Event(), Event()
 
     def leave_out(event: str, _: dict[str, Any]) -> None:

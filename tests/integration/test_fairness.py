@@ -2,10 +2,10 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,8 @@ pytestmark = pytest.mark.broker
 
 _HOT = "hot"
 _COLD = 200
-_PICTURE = jpeg(1)
+#: Small, so that one fetch brings many frames of one partition.
+_PICTURE = jpeg(1, side_px=8)
 _DEADLINE_S = 90.0
 
 MakeStage = Callable[[int], Stage]
@@ -65,10 +66,13 @@ def make_stage(broker: EmbeddedBroker) -> MakeStage:
     return make
 
 
-def cameras(count: int, is_wanted: Callable[[int], bool], partitions: int) -> list[str]:
-    """Names of cameras whose partition is wanted."""
-    names = (f"camera-{number}" for number in range(100_000))
-    return list(islice((name for name in names if is_wanted(partition_of(name.encode(), partitions))), count))
+def cameras(count: int, wanted: Sequence[int], partitions: int) -> list[str]:
+    """Names of cameras that lie in the wanted partitions, evenly and in turn."""
+    by_partition: dict[int, list[str]] = {number: [] for number in wanted}
+    for number in range(100_000):
+        name = f"camera-{number}"
+        by_partition.get(partition_of(name.encode(), partitions), []).append(name)
+    return list(islice(chain.from_iterable(zip(*by_partition.values(), strict=False)), count))
 
 
 def rounds(cold: list[str], count: int, hot_frames: int) -> list[Frame]:
@@ -113,25 +117,25 @@ class Device:
             backend.close()
 
 
-def index_among(results: list[Outcome], cold: list[str]) -> float:
-    """Return how evenly the cold cameras had been served when they had four results each, on average."""
+def index_among(results: list[Outcome], cold: list[str], when: int) -> float:
+    """Return how evenly the cold cameras had been served when they had so many results each, on average."""
     mine = [result.camera for result in results if result.camera != _HOT]
-    served = Counter(mine[: 4 * len(cold)])
+    served = Counter(mine[: when * len(cold)])
     return jain(served[camera] for camera in cold)
 
 
 def test_every_frame_with_the_hot_camera_in_a_partition_of_its_own(make_stage: MakeStage, tmp_path: Path) -> None:
     stage = make_stage(4)
     own = partition_of(_HOT.encode(), 4)
-    cold = cameras(_COLD, lambda partition: partition != own, 4)
-    stage.feed(rounds(cold, 12, 200))
+    cold = cameras(_COLD, sorted({*range(4)} - {own}), 4)
+    stage.feed(rounds(cold, 16, 200))
     # Slower than the poll loop: there is a backlog for as long as it is judged.
-    device = Device(lambda consumer, number: number >= 250 or consumer._parts.dispatcher.waiting >= 32)
+    device = Device(lambda consumer, number: number >= 400 or len(consumer._in_flight) >= 224)
     with device.at_work(stage, tmp_path) as consumer:
-        wait_until(lambda: consumer.counts.total == 24 * _COLD, "every frame has its outcome", _DEADLINE_S)
+        wait_until(lambda: consumer.counts.total == 32 * _COLD, "every frame has its outcome", _DEADLINE_S)
     results = stage.results()
-    assert index_among(results, cold) >= 0.95
-    assert Counter(result.camera for result in results) == dict.fromkeys(cold, 12) | {_HOT: 12 * _COLD}
+    assert index_among(results, cold, 8) >= 0.95
+    assert Counter(result.camera for result in results) == dict.fromkeys(cold, 16) | {_HOT: 16 * _COLD}
 
 
 def test_every_frame_with_room_for_the_whole_backlog(make_stage: MakeStage, tmp_path: Path) -> None:
@@ -139,15 +143,15 @@ def test_every_frame_with_room_for_the_whole_backlog(make_stage: MakeStage, tmp_
     partitions, sharing = 32, _COLD // 32
     stage = make_stage(partitions)
     own = partition_of(_HOT.encode(), partitions)
-    cold = cameras(sharing, lambda partition: partition == own, partitions)
-    cold += cameras(_COLD - sharing, lambda partition: partition != own, partitions)
+    others = sorted({*range(partitions)} - {own})
+    cold = cameras(sharing, [own], partitions) + cameras(_COLD - sharing, others, partitions)
     frames = camera_frames(_HOT, 1200, data=_PICTURE) + rounds(cold, 6, 0)
     stage.feed(frames)
     device = Device(lambda consumer, number: number > 0 or len(consumer._in_flight) == len(frames))
     with device.at_work(stage, tmp_path, max_in_flight=4000) as consumer:
         wait_until(lambda: consumer.counts.total == len(frames), "every frame has its outcome", _DEADLINE_S)
     results = stage.results()
-    assert index_among(results, cold) >= 0.95
+    assert index_among(results, cold, 4) >= 0.95
     assert Counter(result.camera for result in results) == dict.fromkeys(cold, 6) | {_HOT: 1200}
 
 

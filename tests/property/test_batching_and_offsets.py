@@ -1,6 +1,9 @@
 """From poll to commit under any order of events: the real micro-batcher over the real ledgers, with a clock of ours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,12 +13,15 @@ from consumers.in_flight import InFlight, InFlightLimits
 from consumers.ledger import Entry
 from engine.batching import MicroBatcher
 
+T = TypeVar("T")
+
 PARTITIONS = (0, 1)
 #: Each camera's frames are in one partition.
-CAMERAS = ("a", "b", "c")
-HOME = {"a": 0, "b": 1, "c": 0}
+CAMERAS_OF = (("a", "c"), ("b",))
 LIMITS = InFlightLimits(frames=12, size_bytes=100)
 MAX_FRAME_BYTES = 40
+#: Which of those that there are.
+PICKS = st.integers(0, 11)
 
 
 @dataclass(frozen=True)
@@ -37,16 +43,26 @@ class Polled:
         return self.entry.offset
 
 
+def picked(things: Sequence[T], pick: int) -> T:
+    return things[pick % len(things)]
+
+
 class Machine(RuleBasedStateMachine):
     """One member of a group. It remembers what the log holds, what the broker has, and which batches are on their way.
 
     The clock moves in quarters of a second, which floats hold exactly.
     """
 
-    @initialize(size=st.integers(1, 5), timeout_ms=st.sampled_from([0, 250, 1000]), budget_bytes=st.integers(1, 60))
-    def begin(self, size: int, timeout_ms: int, budget_bytes: int) -> None:
+    @initialize(
+        size=st.integers(1, 5),
+        timeout_ms=st.sampled_from([0, 250, 1000]),
+        budget_bytes=st.integers(1, 60),
+        is_fair=st.booleans(),
+    )
+    def begin(self, size: int, timeout_ms: int, budget_bytes: int, is_fair: bool) -> None:
         self.size, self.timeout_ms, self.budget_bytes = size, timeout_ms, budget_bytes
-        self.batcher = MicroBatcher[Polled](size, timeout_ms / 1000, budget_bytes)
+        key = attrgetter("camera") if is_fair else None
+        self.batcher = MicroBatcher[Polled](size, timeout_ms / 1000, budget_bytes, key)
         self.in_flight = InFlight[str](LIMITS)
         self.now_ms = 0
         self.log: dict[int, list[tuple[str, int]]] = {partition: [] for partition in PARTITIONS}
@@ -59,41 +75,22 @@ class Machine(RuleBasedStateMachine):
         self.sent: list[Polled] = []
         self.by_entry: dict[int, Polled] = {}
         self.answered: dict[int, set[int]] = {partition: set() for partition in PARTITIONS}
-        self.published: dict[str, list[int]] = {camera: [] for camera in CAMERAS}
+        self.published: dict[str, list[int]] = {camera: [] for cameras in CAMERAS_OF for camera in cameras}
+        self._assign(set(PARTITIONS))
 
-    # What happens to a member.
+    # What happens to a member. Rules without anything to do do nothing, so that each run gets somewhere.
 
     @precondition(lambda self: len(self.assigned) < len(PARTITIONS))
-    @rule(data=st.data())
-    def assign(self, data: st.DataObject) -> None:
-        partition = data.draw(st.sampled_from(sorted(set(PARTITIONS) - self.assigned)))
-        self.in_flight.assign({partition})
-        self.assigned.add(partition)
-        self.holding[partition] += 1
-        self.position[partition] = self.committed[partition]
-        for camera in CAMERAS:
-            if HOME[camera] == partition:
-                self.published[camera] = []
+    @rule()
+    def assign(self) -> None:
+        self._assign(set(PARTITIONS) - self.assigned)
 
-    @precondition(lambda self: self.assigned)
-    @rule(data=st.data(), size_bytes=st.integers(0, MAX_FRAME_BYTES))
-    def poll(self, data: st.DataObject, size_bytes: int) -> None:
-        partition = data.draw(st.sampled_from(sorted(self.assigned)))
-        if not self.in_flight.room():
-            return
-        held_bytes = sum(polled.entry.size_bytes for polled in self._unanswered())
-        assert held_bytes < LIMITS.size_bytes, "there is room though the bytes are used up"
-        offset, log = self.position[partition], self.log[partition]
-        if offset == len(log):
-            camera = data.draw(st.sampled_from([camera for camera in CAMERAS if HOME[camera] == partition]))
-            log.append((camera, size_bytes))
-        camera, size_bytes = log[offset]
-        entry = self.in_flight.admit(partition, offset, size_bytes)
-        polled = Polled(entry, camera, partition, self.holding[partition], self.now_ms)
-        self.position[partition] += 1
-        self.by_entry[id(entry)] = polled
-        self.batcher.add(polled, size_bytes, self.now_ms / 1000)
-        self.waiting.append(polled)
+    @rule(pick=PICKS, sizes_bytes=st.lists(st.integers(0, MAX_FRAME_BYTES), min_size=1, max_size=6))
+    def poll(self, pick: int, sizes_bytes: list[int]) -> None:
+        for number, size_bytes in enumerate(sizes_bytes):
+            if self.assigned and self.in_flight.room():
+                partition = picked(sorted(self.assigned), pick)
+                self._enter(partition, picked(CAMERAS_OF[partition], pick + number), size_bytes)
 
     @rule(quarters=st.integers(1, 8))
     def advance(self, quarters: int) -> None:
@@ -107,25 +104,21 @@ class Machine(RuleBasedStateMachine):
         assert batch or not (is_old or is_full), "a batch that is due by age or size is given"
         self._leaves(batch)
 
-    @precondition(lambda self: self.live)
-    @rule(data=st.data())
-    def complete(self, data: st.DataObject) -> None:
-        self._resolve(self.live.pop(data.draw(st.integers(0, len(self.live) - 1))), "classified")
-
-    @precondition(lambda self: self.live)
-    @rule(data=st.data())
-    def fail(self, data: st.DataObject) -> None:
-        batch = self.live.pop(data.draw(st.integers(0, len(self.live) - 1)))
-        if len(batch) == 1:
-            self._resolve(batch, "dead-lettered")
-        else:
+    @rule(pick=PICKS, fails=st.booleans())
+    def finish(self, pick: int, fails: bool) -> None:
+        if not self.live:
+            return
+        batch = self.live.pop(pick % len(self.live))
+        if fails and len(batch) > 1:  # it is halved, to find the one at fault
             middle = len(batch) // 2
             self.live += [batch[:middle], batch[middle:]]
+        else:
+            self._resolve(batch, "dead-lettered" if fails else "classified")
 
-    @precondition(lambda self: self.sent)
-    @rule(data=st.data())
-    def acknowledge(self, data: st.DataObject) -> None:
-        self._acknowledge(self.sent.pop(data.draw(st.integers(0, len(self.sent) - 1))))
+    @rule(pick=PICKS, count=st.integers(1, 4))
+    def acknowledge(self, pick: int, count: int) -> None:
+        for _ in range(min(count, len(self.sent))):
+            self._acknowledge(self.sent.pop(pick % len(self.sent)))
 
     @rule()
     def commit(self) -> None:
@@ -133,20 +126,16 @@ class Machine(RuleBasedStateMachine):
         self._commit(commits)
         self.in_flight.committed(commits)
 
-    @precondition(lambda self: self.assigned)
-    @rule(data=st.data())
-    def revoke(self, data: st.DataObject) -> None:
-        partition = data.draw(st.sampled_from(sorted(self.assigned)))
+    @rule(pick=PICKS, is_lost=st.booleans())
+    def revoke(self, pick: int, is_lost: bool) -> None:
+        """Let a partition go; where it is lost another member has it already, and nothing may be committed."""
+        if not self.assigned:
+            return
+        partition = picked(sorted(self.assigned), pick)
         self._drop_waiting(partition)
-        commits = self.in_flight.pending_commits()
-        self._commit({number: commit for number, commit in commits.items() if number == partition})
-        self._give_up(partition)
-
-    @precondition(lambda self: self.assigned)
-    @rule(data=st.data())
-    def lose(self, data: st.DataObject) -> None:
-        partition = data.draw(st.sampled_from(sorted(self.assigned)))
-        self._drop_waiting(partition)
+        if not is_lost:
+            commits = self.in_flight.pending_commits()
+            self._commit({number: commit for number, commit in commits.items() if number == partition})
         self._give_up(partition)
 
     def teardown(self) -> None:
@@ -179,7 +168,9 @@ class Machine(RuleBasedStateMachine):
     def what_is_held_is_bounded(self) -> None:
         if hasattr(self, "batcher"):
             assert len(self.in_flight) <= LIMITS.frames
-            assert sum(polled.entry.size_bytes for polled in self._unanswered()) < LIMITS.size_bytes + MAX_FRAME_BYTES
+            held_bytes = sum(polled.entry.size_bytes for polled in self._unanswered())
+            assert self.in_flight._bytes == held_bytes
+            assert held_bytes < LIMITS.size_bytes + MAX_FRAME_BYTES
             assert self.batcher.waiting_bytes == sum(polled.entry.size_bytes for polled in self.waiting)
             assert len(self.batcher) == len(self.waiting)
 
@@ -199,13 +190,36 @@ class Machine(RuleBasedStateMachine):
 
     # What the consumer does with it.
 
+    def _assign(self, partitions: set[int]) -> None:
+        self.in_flight.assign(partitions)
+        self.assigned |= partitions
+        for partition in partitions:
+            self.holding[partition] += 1
+            self.position[partition] = self.committed[partition]
+            self.published |= {camera: [] for camera in CAMERAS_OF[partition]}
+
+    def _enter(self, partition: int, camera: str, size_bytes: int) -> None:
+        """Enter the partition's next frame: what the log has there already, or one that comes to it now."""
+        held_bytes = sum(polled.entry.size_bytes for polled in self._unanswered())
+        assert held_bytes < LIMITS.size_bytes, "there is room though the bytes are used up"
+        offset, log = self.position[partition], self.log[partition]
+        if offset == len(log):
+            log.append((camera, size_bytes))
+        camera, size_bytes = log[offset]
+        entry = self.in_flight.admit(partition, offset, size_bytes)
+        polled = Polled(entry, camera, partition, self.holding[partition], self.now_ms)
+        self.position[partition] += 1
+        self.by_entry[id(entry)] = polled
+        self.batcher.add(polled, size_bytes, self.now_ms / 1000)
+        self.waiting.append(polled)
+
     def _leaves(self, batch: list[Polled]) -> None:
         assert len(batch) <= self.size
         assert len(batch) <= 1 or sum(polled.entry.size_bytes for polled in batch) <= self.budget_bytes
         for polled in batch:
             assert polled.partition in self.assigned, "nothing of a partition that went"
             self.waiting.remove(polled)
-        for camera in CAMERAS:
+        for camera in self.published:
             offsets = [polled.offset for polled in batch if polled.camera == camera]
             assert offsets == sorted(offsets), "a camera's frames in their order"
             left = [polled.offset for polled in self.waiting if polled.camera == camera]

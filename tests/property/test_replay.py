@@ -39,7 +39,11 @@ PLACES = st.tuples(st.integers(0, 99), st.integers(0, 10**18 - 1))
     limit_bytes=st.integers(12_288, 200_000),
 )
 @example(
-    headers=[], key=None, names=("🏭" * 200, "🏭" * 1000, "🏭" * 200, "\udcff" * 900), size_bytes=0, limit_bytes=12_288
+    headers=[],
+    key=None,
+    names=("🏭" * 200, "🏭" * 1000, "🏭" * 200, "\udcff" * 900),
+    size_bytes=2_000,
+    limit_bytes=12_288,
 )
 def test_a_dead_letter_fits_into_its_topic(
     headers: list[tuple[str, bytes | None]],

@@ -57,13 +57,12 @@ def test_what_was_long_ago_does_not_count() -> None:
 
 def test_a_warning_comes_once_a_crossing() -> None:
     horizon, warnings, age_s = LossHorizon(MINUTES_10), [], 500.0
-    for now_s in range(300):
-        age_s += 1 if now_s < 100 or now_s >= 200 else -2
+    for now_s in range(350):
         horizon.observe(now_s, age_s, 0)
         if horizon.crosses():
-            warnings.append(now_s)
-    assert warnings == [39, 259 + 0] or len(warnings) == 2, warnings
-    assert warnings[0] == 39, "a tenth of the retention before the loss"
+            warnings.append(age_s)
+        age_s += -2 if 80 <= now_s < 180 else 1
+    assert warnings == [540, 540], "a tenth of the retention before the loss, and again after it was far away"
 
 
 def test_a_horizon_that_trembles_at_the_threshold_warns_once() -> None:
@@ -107,10 +106,11 @@ def watched(caplog: pytest.LogCaptureFixture, cameras: list[str], seconds: int =
 
 def test_the_warning_names_the_camera_the_time_and_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
     _, warnings = watched(caplog, ["gate"])
-    assert warnings == [
+    (warning,) = warnings
+    assert warning == (
         "camera gate loses frames in 60 s: the group is 540 s behind in partition 3 and falls further; "
         "add workers (--workers) or shed (--policy freshest)"
-    ]
+    )
 
 
 def test_of_many_cameras_the_warning_names_some(caplog: pytest.LogCaptureFixture) -> None:
@@ -136,7 +136,7 @@ def test_a_partition_that_is_read_up_is_not_behind(caplog: pytest.LogCaptureFixt
     assert looked[3].loss_horizon_s is None
 
 
-def test_a_replayed_frame_and_a_clock_that_is_behind_say_nothing_about_the_age(caplog: pytest.LogCaptureFixture) -> None:
+def test_replayed_frames_and_a_clock_that_is_behind_say_nothing_of_the_age(caplog: pytest.LogCaptureFixture) -> None:
     unread, _ = watched(caplog, ["gate"], seconds=0)
     for second in range(20):
         unread.read([read("gate", 1500 + second), read("slow-clock", 10), read("replayed", 20, replay=1)])
