@@ -40,7 +40,6 @@ class Positions:
         self._topic = topic
         self._group = group
         self._start = start
-        self._starts: dict[TopicPartition, int] = {}
 
     def commit_starts(self) -> None:
         """Commit where to begin for the partitions that the group has no commit of, before it is joined.
@@ -55,14 +54,14 @@ class Positions:
             try:
                 partitions = [TopicPartition(self._topic, n) for n in consumer.partitions_for_topic(self._topic)]
                 consumer.assign(partitions)
-                starts = self._look_up(consumer, self._uncommitted(consumer, partitions), _START_TIMEOUT_MS)
-                try:
-                    if starts:
-                        consumer.commit(_by_number(self._topic, starts), timeout_ms=_START_TIMEOUT_MS)
-                except (kafka.errors.UnknownMemberIdError, kafka.errors.CommitFailedError):
-                    # The group has members by now, and these have committed, too; if not, whoever gets a partition
-                    # begins it at --from.
-                    self._starts = {tp: starts[tp] for tp in self._uncommitted(consumer, starts)}
+                # One request for all: what another worker commits meanwhile is seen as a whole, or not at all.
+                committed = consumer._coordinator.fetch_committed_offsets(partitions, _START_TIMEOUT_MS)  # noqa: SLF001
+                new = [tp for tp in partitions if tp not in committed]
+                starts = self._look_up(consumer, new, _START_TIMEOUT_MS, has_begun=bool(committed))
+                if starts:
+                    consumer.commit(_by_number(self._topic, starts), timeout_ms=_START_TIMEOUT_MS)
+            except (kafka.errors.UnknownMemberIdError, kafka.errors.CommitFailedError):
+                log.debug("group %s has members by now: they have committed where it begins", self._group)
             except kafka.errors.KafkaError as exc:
                 raise SubscriptionError(
                     f"group {self._group} cannot begin {self._topic} at {self._start}: {exc}"
@@ -91,13 +90,10 @@ class Positions:
             log.debug("where to read %s on is asked again: %s", self._topic, exc)
 
     def _begin(self, consumer: Any, partitions: Iterable[TopicPartition]) -> None:
-        """Begin partitions without a commit: those that came after the group began are read from their first frame."""
-        new = [tp for tp in partitions if tp not in self._starts]
-        start = "earliest" if self._start == "latest" else self._start
-        starts = self._starts | self._look_up(consumer, new, _MEND_TIMEOUT_MS, start)
-        for partition in partitions:
-            consumer.seek(partition, starts[partition])
-            log.info("group %s begins %s at offset %d", self._group, _name(partition), starts[partition])
+        """Begin partitions without a commit, which came after the group had begun."""
+        for partition, offset in self._look_up(consumer, list(partitions), _MEND_TIMEOUT_MS, has_begun=True).items():
+            consumer.seek(partition, offset)
+            log.info("group %s begins %s at offset %d", self._group, _name(partition), offset)
 
     def _leave(self, consumer: Any, holder: Holder, partition: TopicPartition, position: int) -> None:
         """Go on from a position that the log does not have."""
@@ -139,17 +135,14 @@ class Positions:
         holder.assigned({partition.partition})
         consumer.seek(partition, target)
 
-    def _uncommitted(self, consumer: Any, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
-        return [tp for tp in partitions if consumer.committed(tp, timeout_ms=_START_TIMEOUT_MS) is None]
-
     def _look_up(
-        self, consumer: Any, partitions: list[TopicPartition], timeout_ms: int, start: str | None = None
+        self, consumer: Any, partitions: list[TopicPartition], timeout_ms: int, *, has_begun: bool
     ) -> dict[TopicPartition, int]:
-        """Return the offsets of the start."""
-        start = start or self._start
+        """Return where to begin. What came after a group had begun at `latest` is read from its first frame."""
+        start = self._start
         if not partitions:
             return {}
-        if start == "earliest":
+        if start == "earliest" or (start == "latest" and has_begun):
             return dict(consumer.beginning_offsets(partitions, timeout_ms=timeout_ms))
         ends = dict(consumer.end_offsets(partitions, timeout_ms=timeout_ms))
         if start == "latest":

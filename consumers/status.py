@@ -84,7 +84,7 @@ class StatusReporter:
                         ):
                             self.seen(int(partition), offset)
 
-        self._unread.expect(_retention(self._publisher.cluster, self._frames.topic))
+        self._unread.expect(retention_of(self._publisher.cluster, self._frames.topic))
 
     def read(self, frames: Sequence[Frame]) -> None:
         """Note frames that were polled."""
@@ -169,7 +169,7 @@ class StatusReporter:
         )
 
 
-def _retention(cluster: Kafka, topic: str) -> Retention:
+def retention_of(cluster: Kafka, topic: str) -> Retention:
     """Ask what a topic keeps; where the broker does not say, nothing is known to be deleted."""
     try:
         settings = topic_settings(cluster, topic)

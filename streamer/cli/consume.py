@@ -87,7 +87,7 @@ def _work(call: Call) -> int:
         try:
             spec = classifier.spec
             for assumption in spec.assumptions:
-                print(f"model {harmless(spec.name)}: {assumption}", file=sys.stderr)
+                print(f"model {harmless(spec.name)}: {harmless(assumption, 500)}", file=sys.stderr)
             create_topics(kafka_of(settings), topic_plan(settings))
             classes = f"{len(spec.labels)} classes" if classifier.program.outputs else "nothing is computed"
             print(

@@ -34,6 +34,8 @@ from tests.integration.stage import Stage, camera_frames, consume_all, running
 pytestmark = pytest.mark.broker
 
 BOTH = pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+#: A worker starts, reads, and ends by itself; the machine may be busy.
+_EXIT_DEADLINE_S = 60.0
 PICTURE = next(iter(pictures().values()))
 
 
@@ -131,7 +133,7 @@ def test_a_storm_ends_at_its_limit_and_goes_on_from_there(new_scene: SceneFactor
     stage.feed(frames)
     for run in (1, 2):
         worker = scene.worker("--dead-letter-run", "100")
-        assert worker.wait_exit() == 1
+        assert worker.wait_exit(_EXIT_DEADLINE_S) == 1
         (line,) = [line for line in worker.lines if "frames in a row were dead letters" in line]
         assert "100 frames in a row were dead letters, most of them not-an-image (100)" in line
         assert "streamer dlq list" in line
@@ -140,7 +142,8 @@ def test_a_storm_ends_at_its_limit_and_goes_on_from_there(new_scene: SceneFactor
         assert len(letters) == run * 100
         assert len({letter.frame_id for letter in letters}) == run * 100
         assert sum(stage.committed(scene.group).values()) == run * 100
-    scene.worker("--dead-letter-run", "0", "--dead-letter-share", "0", "--until-idle", "1s").wait_exit()
+    rest = scene.worker("--dead-letter-run", "0", "--dead-letter-share", "0", "--until-idle", "1s")
+    assert rest.wait_exit(_EXIT_DEADLINE_S) == 0
     assert sorted(letter.frame_id for letter in stage.dead_letters()) == sorted(frame.frame_id for frame in frames)
 
 

@@ -148,7 +148,7 @@ def test_every_frame_with_room_for_the_whole_backlog(make_stage: MakeStage, tmp_
     frames = camera_frames(_HOT, 1200, data=_PICTURE) + rounds(cold, 6, 0)
     stage.feed(frames)
     device = Device(lambda consumer, number: number > 0 or len(consumer._in_flight) == len(frames))
-    with device.at_work(stage, tmp_path, max_in_flight=4000) as consumer:
+    with device.at_work(stage, tmp_path, max_in_flight=6000) as consumer:
         wait_until(lambda: consumer.counts.total == len(frames), "every frame has its outcome", _DEADLINE_S)
     results = stage.results()
     assert index_among(results, cold, 4) >= 0.95
@@ -164,7 +164,7 @@ def test_freshest(make_stage: MakeStage, tmp_path: Path) -> None:
     fed = 0
     allowed = Counter[str]()
     device = Device(lambda _, number: number < allowed["batches"])
-    with device.at_work(stage, tmp_path, policy="freshest", batch_size=32, max_in_flight=4000) as consumer:
+    with device.at_work(stage, tmp_path, policy="freshest", batch_size=32, max_in_flight=6000) as consumer:
         for frames in by_round:
             stage.feed(frames)
             fed += len(frames)

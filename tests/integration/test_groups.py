@@ -1,7 +1,7 @@
 """Several consumers: sharing a group through rebalances, and two groups on one stream."""
 
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from threading import Event, Thread
 from typing import Self
 
@@ -84,3 +84,21 @@ def test_two_groups_each_see_every_frame(stage: Stage) -> None:
         consume_all(stage.settings(group=group))
     counted = Counter((result.group, result.sequence) for result in stage.results())
     assert counted == {(group, sequence): 1 for group in ("one", "two") for sequence in range(30)}
+
+
+def test_partitions_that_are_added_to_a_live_topic_are_read(stage: Stage) -> None:
+    settings = stage.settings()
+    classifier = classifier_of(settings)
+    members = [consumer_of(settings, classifier) for _ in range(2)]
+
+    def held() -> list[int]:
+        return [len(member._in_flight._ledgers) for member in members]
+
+    with running(members[0]), running(members[1]):
+        wait_until(lambda: held() == [2, 2], "both have their share")
+        with closing(stage.cluster.admin()) as admin:
+            admin.create_partitions({stage.topics.frames: 6})
+        for member in members:  # now, and not when kafka-python looks by itself: every five minutes
+            member._parts.frames._consumer._cluster.request_update()
+        # The leader joins anew, and waits for the other one for longer than a poll.
+        wait_until(lambda: held() == [3, 3], "the new partitions")

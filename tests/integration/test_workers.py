@@ -21,13 +21,17 @@ from tests.integration.test_groups import Feeder
 pytestmark = pytest.mark.broker
 
 PARTITIONS = {0, 1, 2, 3}
-GROUP = "workers"
+
+
+def group_of(stage: Stage) -> str:
+    """A group of the test's own: static members stay in theirs."""
+    return f"group-of-{stage.topics.frames}"
 
 
 @contextmanager
 def workers(stage: Stage, folder: Path, *flags: str) -> Iterator[Program]:
     """`streamer consume --workers 2`, when each has its half of the partitions."""
-    command = ["consume", "--workers", "2", "--json", "--events", "--group", GROUP]
+    command = ["consume", "--workers", "2", "--json", "--events", "--group", group_of(stage)]
     state = ["--state-directory", str(folder / "state")]
     with Program("workers", "streamer", [*command, *state, *stage.flags(), *flags], folder / "log") as program:
         wait_until(lambda: halves(program), "each worker has its half")
@@ -56,7 +60,7 @@ def feed(stage: Stage, first: int, end: int) -> None:
 
 
 def wait_until_done(stage: Stage, frames: int) -> None:
-    wait_until(lambda: sum(stage.committed(GROUP).values()) == frames, f"{frames} frames are committed")
+    wait_until(lambda: sum(stage.committed(group_of(stage)).values()) == frames, f"{frames} frames are committed")
 
 
 def counted(stage: Stage) -> Counter[tuple[str, int]]:
@@ -81,9 +85,9 @@ def test_workers_share_the_partitions_and_drain_together(stage: Stage, tmp_path:
     assert program.pid not in committed, "the supervisor does nothing itself"
     assert (summary["workers"], summary["restarts"]) == (2, 0)
     assert (summary["classified"], summary["dead_lettered"], summary["skipped"]) == (200, 0, 0)
-    assert (summary["group"], summary["device"]) == (GROUP, "0")
+    assert (summary["group"], summary["device"]) == (group_of(stage), "0")
     assert counted(stage) == {(f"camera-{number}", sequence): 1 for number in range(8) for sequence in range(25)}
-    assert any("2 workers share group workers" in line for line in program.lines)
+    assert any(f"2 workers share group {group_of(stage)}" in line for line in program.lines)
 
 
 def test_a_worker_that_is_killed_is_started_again_and_nothing_is_lost_or_said_twice(
@@ -129,7 +133,7 @@ def test_under_a_cooperative_assignor_only_what_moves_stops(stage: Stage, tmp_pa
     by_camera = [camera_frames(f"camera-{number}", 250) for number in range(8)]
     frames = [camera[sequence] for sequence in range(250) for camera in by_camera]
     settings = stage.settings(
-        group=GROUP,
+        group=group_of(stage),
         session_timeout="3s",
         assignor="cooperative-sticky",
         delivery=delivery,
@@ -173,4 +177,4 @@ def test_under_a_cooperative_assignor_only_what_moves_stops(stage: Stage, tmp_pa
     for number in range(8):
         sequences = [result.sequence for result in results if result.camera == f"camera-{number}"]
         assert sequences == sorted(sequences)
-    assert sum(stage.committed(GROUP).values()) == sent
+    assert sum(stage.committed(group_of(stage)).values()) == sent

@@ -18,8 +18,10 @@ T = TypeVar("T")
 PARTITIONS = (0, 1)
 #: Each camera's frames are in one partition.
 CAMERAS_OF = (("a", "c"), ("b",))
-LIMITS = InFlightLimits(frames=12, size_bytes=100)
-MAX_FRAME_BYTES = 40
+KIB = 1024
+#: Frames are as large as those whose average `InFlight` begins with, so that there is room for several.
+LIMITS = InFlightLimits(frames=12, size_bytes=160 * KIB)
+MAX_FRAME_KIB = 40
 #: Which of those that there are.
 PICKS = st.integers(0, 11)
 
@@ -56,7 +58,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(
         size=st.integers(1, 5),
         timeout_ms=st.sampled_from([0, 250, 1000]),
-        budget_bytes=st.integers(1, 60),
+        budget_bytes=st.sampled_from([1, 20 * KIB, 60 * KIB, 1024 * KIB]),
         is_fair=st.booleans(),
     )
     def begin(self, size: int, timeout_ms: int, budget_bytes: int, is_fair: bool) -> None:
@@ -85,12 +87,12 @@ class Machine(RuleBasedStateMachine):
     def assign(self) -> None:
         self._assign(set(PARTITIONS) - self.assigned)
 
-    @rule(pick=PICKS, sizes_bytes=st.lists(st.integers(0, MAX_FRAME_BYTES), min_size=1, max_size=6))
-    def poll(self, pick: int, sizes_bytes: list[int]) -> None:
-        for number, size_bytes in enumerate(sizes_bytes):
+    @rule(pick=PICKS, sizes_kib=st.lists(st.integers(0, MAX_FRAME_KIB), min_size=1, max_size=6))
+    def poll(self, pick: int, sizes_kib: list[int]) -> None:
+        for number, size_kib in enumerate(sizes_kib):
             if self.assigned and self.in_flight.room():
                 partition = picked(sorted(self.assigned), pick)
-                self._enter(partition, picked(CAMERAS_OF[partition], pick + number), size_bytes)
+                self._enter(partition, picked(CAMERAS_OF[partition], pick + number), size_kib * KIB)
 
     @rule(quarters=st.integers(1, 8))
     def advance(self, quarters: int) -> None:
@@ -165,12 +167,17 @@ class Machine(RuleBasedStateMachine):
         assert len(places) == len(set(places))
 
     @invariant()
+    def no_commit_would_cover_a_hole(self) -> None:
+        for partition, (offset, _) in self.in_flight.pending_commits().items() if hasattr(self, "in_flight") else ():
+            assert set(range(offset)) <= self.answered[partition]
+
+    @invariant()
     def what_is_held_is_bounded(self) -> None:
         if hasattr(self, "batcher"):
             assert len(self.in_flight) <= LIMITS.frames
             held_bytes = sum(polled.entry.size_bytes for polled in self._unanswered())
             assert self.in_flight._bytes == held_bytes
-            assert held_bytes < LIMITS.size_bytes + MAX_FRAME_BYTES
+            assert held_bytes < LIMITS.size_bytes + MAX_FRAME_KIB * KIB
             assert self.batcher.waiting_bytes == sum(polled.entry.size_bytes for polled in self.waiting)
             assert len(self.batcher) == len(self.waiting)
 
@@ -276,5 +283,5 @@ class Machine(RuleBasedStateMachine):
         return [polled for polled in self._held(list(self.by_entry.values())) if not polled.entry.is_acknowledged]
 
 
-Machine.TestCase.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
 TestBatchingAndOffsets = Machine.TestCase

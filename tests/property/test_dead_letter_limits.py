@@ -1,6 +1,6 @@
 """The limits of dead letters beside the plainest account of the same."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.dead_letter_limits import MIN_FRAMES, WINDOW_FRAMES, DeadLetterLimits
@@ -11,6 +11,7 @@ STRETCHES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(
     stretches=STRETCHES,
     share=st.sampled_from([0.0, 0.05, 0.5, 0.999, 1.0]),

@@ -1,6 +1,6 @@
 """Whatever a frame's producer sent, its replay is the same frame, for one group alone."""
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from messaging.dead_letter import read_dead_letter, write_dead_letter, write_replay
@@ -31,6 +31,7 @@ TOPICS = st.sampled_from(["frames", "t" * 249])
 PLACES = st.tuples(st.integers(0, 99), st.integers(0, 10**18 - 1))
 
 
+@settings(deadline=None)
 @given(
     headers=HEADERS,
     key=KEYS,
@@ -62,6 +63,7 @@ def test_a_dead_letter_fits_into_its_topic(
     assert len(letter.key) + len(letter.value) + taken <= limit_bytes
 
 
+@settings(deadline=None)
 @given(
     headers=HEADERS,
     key=KEYS,

@@ -1,7 +1,7 @@
 import time
 
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import Gauge, InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -9,7 +9,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind
 
 from consumers.batch import Batch
-from consumers.telemetry import CLOCK_SKEW, END_TO_END_DURATION, ConsumerTelemetry
+from consumers.telemetry import CLOCK_SKEW, END_TO_END_DURATION, FRAMES_LOST, LAG, LOSS_HORIZON, ConsumerTelemetry
+from consumers.unread import Unread
+from messaging import telemetry as names
 from messaging.frame import Frame
 from streamer.telemetry import link_sampler
 from tests.unit.test_freshness import polled
@@ -96,3 +98,33 @@ def test_without_an_sdk_a_frame_keeps_its_trace_context() -> None:
     made = ConsumerTelemetry("group", "frames")
     assert made.sent(frame(_SAMPLED), "results") == _SAMPLED
     assert not made.wants(frame(_SAMPLED))
+
+
+def gauges(reader: InMemoryMetricReader) -> dict[str, dict[str, float]]:
+    data = reader.get_metrics_data()
+    return {
+        metric.name: {
+            str((point.attributes or {})[names.PARTITION_ID]): point.value for point in metric.data.data_points
+        }
+        for resource in (data.resource_metrics if data is not None else [])
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if isinstance(metric.data, Gauge)
+    }
+
+
+def test_lag_and_loss_horizon_are_of_the_partitions_that_are_held() -> None:
+    made, _, reader = telemetry()
+    made.unread({0: Unread(5, None), 3: Unread(700, 42.0), 4: Unread(None, None)})
+    assert gauges(reader) == {LAG: {"0": 5, "3": 700}, LOSS_HORIZON: {"3": 42.0}}
+    made.unread({3: Unread(701, 41.0)})
+    assert gauges(reader) == {LAG: {"3": 701}, LOSS_HORIZON: {"3": 41.0}}
+    made.unread({})
+    assert gauges(reader) == {}
+
+
+def test_lost_frames_are_counted() -> None:
+    made, _, reader = telemetry()
+    made.lost(25, "retention")
+    made.lost(3, "retention")
+    assert figures(reader)[FRAMES_LOST] == 28

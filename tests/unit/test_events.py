@@ -38,6 +38,26 @@ def test_without_a_stream_nothing_is_wanted_and_nothing_happens() -> None:
     assert Events(StringIO()).are_wanted
 
 
+class Pieces(StringIO):
+    """Keeps what each write wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return len(text)
+
+
+def test_a_line_is_one_write_so_that_others_come_before_or_after_it() -> None:
+    stream = Pieces()
+    for number in range(3):
+        Events(stream)("produced", number=number)
+    assert [json.loads(piece)["number"] for piece in stream.pieces] == [0, 1, 2]
+    assert all(piece.endswith("\n") for piece in stream.pieces)
+
+
 def test_lines_of_several_threads_do_not_mix(tmp_path: Path) -> None:
     threads, lines = 8, 1000
     path = tmp_path / "events"

@@ -164,8 +164,8 @@ def test_the_scans_count_where_there_may_be_many(components: int) -> None:
     "filling",
     [
         pytest.param(b"junk", id="bytes between segments"),
-        pytest.param(b"\xff\x00\x00\x08\xff\xda\x00\x08\x03", id="a stuffed zero"),
-        pytest.param(b"\0\0\xff\xda\x00\x08\x03", id="a scan that libjpeg does not see"),
+        pytest.param(b"\xff\x00\x00\x02\xff\xda\x00\x08\x03", id="a stuffed zero"),
+        pytest.param(b"\0\xda\x00\x08\x03", id="a scan that libjpeg does not see"),
         pytest.param(segment(0xE0, b"") * 2000, id="many segments"),
     ],
 )

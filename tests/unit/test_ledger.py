@@ -117,3 +117,50 @@ def test_a_waiting_frame_before_one_that_is_worked_on_is_not_withdrawn() -> None
     for entry in in_flight.release():
         in_flight.acknowledge(entry)
     assert in_flight.give_up({0}) == {0: 6}
+
+
+def holding(limit: int, *held: int) -> InFlight[str]:
+    """Partitions 0, 1, … that hold so many frames."""
+    in_flight: InFlight[str] = InFlight(InFlightLimits(frames=limit))
+    in_flight.assign(range(len(held)))
+    for partition, count in enumerate(held):
+        for offset in range(count):
+            in_flight.admit(partition, offset, 1000)
+    return in_flight
+
+
+def test_without_contention_a_poll_may_take_what_is_not_kept_for_others() -> None:
+    assert holding(256, 0, 0).portion() == (128, frozenset())
+    assert holding(256, 100, 20).portion() == (8, frozenset())
+
+
+def test_under_contention_partitions_above_the_average_are_held_back() -> None:
+    assert holding(256, 100, 10, 18, 0).portion() == (64, frozenset({0})), (
+        "and a poll takes no more than a partition's share"
+    )
+    assert holding(256, 64, 64, 64, 60).portion() == (4, frozenset({0, 1, 2}))
+
+
+def test_whatever_is_held_some_partition_may_be_polled() -> None:
+    assert holding(256, 64, 64, 64, 63).portion() == (1, frozenset({0, 1, 2}))
+    assert holding(256, 50, 50, 50, 50).portion() == (56, frozenset())
+
+
+def test_a_single_partition_may_have_the_whole_room() -> None:
+    assert holding(256, 200).portion() == (56, frozenset())
+
+
+def test_a_full_house_takes_nothing() -> None:
+    assert holding(256, 250, 6).portion()[0] == 0
+
+
+def test_the_share_of_few_large_frames_is_of_the_room_that_their_bytes_leave() -> None:
+    in_flight: InFlight[str] = InFlight(InFlightLimits(frames=256, size_bytes=64_000_000))
+    in_flight.assign({0, 1})
+    for offset in range(300):
+        entry = in_flight.admit(0, offset, 1_000_000)
+        if offset < 290:
+            in_flight.withdraw([entry])
+    portion, held_back = in_flight.portion()
+    assert 20 <= portion <= 28, "half of some 64 frames, less the ten that are held"
+    assert held_back == frozenset(), "a partition that is alone in having frames goes on"

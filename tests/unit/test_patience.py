@@ -80,3 +80,15 @@ def test_the_next_wait_is_warned_of_as_soon_as_the_first(patience: Patience, cap
     patience.moved(START_S + 50, is_waiting=False)
     patience.began(START_S + 50, "a call")
     assert warnings_at(patience, caplog, range(50, 70)) == [55, 60]
+
+
+def test_what_arrives_after_a_long_wait_begins_the_next_one_anew(
+    patience: Patience, caplog: pytest.LogCaptureFixture
+) -> None:
+    patience.began(START_S, "an outcome")
+    assert warnings_at(patience, caplog, range(50)) == [5, 10, 20, 40]
+    caplog.clear()
+    patience.moved(START_S + 50, is_waiting=True)
+    patience.moved(START_S + 51, is_waiting=True)
+    assert caplog.messages == ["Kafka answers again, after 50 s"]
+    assert warnings_at(patience, caplog, range(51, 70)) == [56, 61]

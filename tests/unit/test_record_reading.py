@@ -181,6 +181,12 @@ def test_headers_are_read_up_to_the_thousandth() -> None:
     assert records[2].value == b"last"
 
 
+def test_no_field_is_read_beyond_its_record() -> None:
+    body = bytes([0, 0, 0]) + varint(-1) + varint(0) + varint(2000) + varint(50)
+    records = varint(len(body)) + body + bytes(5000)
+    assert [record.offset for record in partition_records(batch_bytes(records, 3)).take()] == [2]
+
+
 def test_a_header_of_that_name_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     forged = record_bytes(0, b"v", headers=[(UNREAD_HEADER.encode(), b"forged")])
     assert partition_records(batch_bytes(forged, 1)).take()[0].value == b"v"
