@@ -5,8 +5,10 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from messaging.broker import EmbeddedBroker
+from messaging.kafka import Kafka
 from tests.faults.conftest import SceneFactory
 from tests.faults.feeder import FeedPlan
 from tests.faults.harness import Delivery
@@ -98,6 +100,34 @@ def test_of_three_nodes_the_leader_and_then_the_coordinator_may_die(
         worker.wait_for("committed", after=worker.mark())
     feeder.stop()
     scene.finish(feeder.ledger, crashes=4)
+
+
+@pytest.mark.faults(12)
+@pytest.mark.faults_short
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+def test_a_result_that_the_broker_refuses_for_good_ends_the_worker_and_is_not_passed_over(
+    new_scene: SceneFactory, delivery: Delivery
+) -> None:
+    scene = new_scene(delivery)
+    results = scene.stage.topics.results
+    feeder = scene.feed(FeedPlan(frames=1200, fps=200))
+    worker = scene.worker()
+    worker.wait_for("committed")
+    _limit(scene.stage.cluster, results, "100")
+    assert worker.wait_exit() == 1
+    (said,) = [line for line in worker.lines if line.startswith("streamer: ")]
+    assert results in said
+    _limit(scene.stage.cluster, results, "8388608")
+    scene.worker()
+    feeder.stop()
+    scene.finish(feeder.ledger, crashes=1)
+
+
+def _limit(cluster: Kafka, topic: str, size_bytes: str) -> None:
+    """Say how large a message of a topic may be."""
+    with closing(cluster.admin()) as admin:
+        limit = {"max.message.bytes": size_bytes, "message.timestamp.type": "LogAppendTime"}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=limit)])
 
 
 def _lose(cluster: EmbeddedBroker, node: int) -> None:

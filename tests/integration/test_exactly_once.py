@@ -1,6 +1,5 @@
 """Exactly-once on a real broker: outcomes and offsets together, whatever is refused, aborted, fenced or left open."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -183,28 +182,38 @@ def test_three_refusals_in_a_row_end_it_with_nothing_committed_and_nothing_left_
     stage: Stage, settings: Settings, classifier: Classifier, caplog: pytest.LogCaptureFixture
 ) -> None:
     limit(stage, stage.topics.results, TOO_SMALL)
-    # Dead letters would be taken: of the same camera, behind a result, they are in the same transaction.
-    good, bad = camera_frames("a", 80), camera_frames("a", 80, data=b"no picture")
-    stage.feed(good[:20] + bad[20:40] + good[40:])
+    stage.feed(camera_frames("first", 1, data=b"no picture"))
     group = group_of(settings)
+    has_begun = Event()
+
+    def hold(event: str, _: dict[str, Any]) -> None:
+        if event == "produced" and not has_begun.is_set():
+            has_begun.set()
+            wait_until(lambda: len(consumer._delivery._waiting) == 41, "the outcomes of all others")  # type: ignore[attr-defined]
+
+    def feed() -> None:
+        assert has_begun.wait(DEADLINE_S)
+        # The dead letters stand before what is refused: they are with the broker each time.
+        stage.feed(camera_frames("a", 20, data=b"no picture") + camera_frames("a", 40)[20:])
+
     # Far more outcomes wait than let a transaction begin early.
-    consumer = consumer_of(changed(settings, max_in_flight=64), classifier)
-    began_s = time.monotonic()
-    failure = failure_of(consumer, PublishError)
+    consumer = hooked(changed(settings, max_in_flight=128), classifier, hold)
+    failure = failure_of(consumer, PublishError, feed)
     assert (failure.exit_code, failure.retriable) == (1, False)
     assert stage.topics.results in str(failure)
-    assert "frame a/test/" in str(failure)
-    assert time.monotonic() - began_s >= 1.5, "it waited between them, though it had enough to say"
-    assert consumer.counts.total == 0
-    assert below(stage.committed(group)) == set()
+    assert "frame a/test/20 " in str(failure)
+    refused_at = [record.created for record in caplog.records if "a transaction was aborted" in record.message]
+    assert len(refused_at) == 3
+    assert refused_at[2] - refused_at[0] >= 1.5, "it waited between them, though it had enough to say"
+    assert consumer.counts.total == len(below(stage.committed(group))) == 1
     assert stage.records(stage.topics.results) == []
-    assert stage.dead_letters() == []
+    assert [letter.frame_id for letter in stage.dead_letters()] == ["first/test/0"]
     wait_until(lambda: stable(stage, stage.topics.dead_letters), "no transaction is left open", 5.0)
     with slots_of(settings).left_open() as left:
         assert left == []
 
     limit(stage, stage.topics.results, LARGE)
-    consume(consumer_of(settings, classifier), 80)
+    consume(consumer_of(settings, classifier), 40)
     assert_exactly_once(stage, group)
 
 
@@ -364,7 +373,8 @@ def test_a_worker_that_was_left_out_in_the_middle_of_a_rebalance_ends_or_goes_on
     try:
         with running(first):
             assert in_transaction.wait(DEADLINE_S)
-            second = consumer_of(long, classifier)
+            # A slow one: it is not done when the first is back.
+            second = consumer_of(changed(long, max_in_flight=2, commit_interval="100ms"), classifier)
             with running(second):
                 assert is_left_out.wait(DEADLINE_S)
                 wait_until(lambda: len(answered(stage)) == 160, "the outcomes of all frames")
