@@ -11,7 +11,7 @@ import kafka.errors
 
 from consumers.batch import Outgoing
 from consumers.events import Events
-from consumers.in_flight import InFlight
+from consumers.in_flight import InFlight, PendingCommit
 from consumers.subscription import FrameSubscription
 from consumers.telemetry import ConsumerTelemetry
 from messaging.frame import Frame
@@ -66,7 +66,7 @@ class Committer:
         if not self._idle.is_set():
             return
         commits = self._in_flight.pending_commits()
-        count = sum(frames for _, frames in commits.values())
+        count = sum(commit.frames for commit in commits.values())
         if commits and (now_s >= self._next_s or count >= self._early_frames):
             self._next_s = now_s + self._interval_s
             self._begin(commits)
@@ -80,19 +80,19 @@ class Committer:
             if not self._idle.wait(max(deadline_s - time.monotonic(), 0.0)):
                 log.warning("the last offsets were not committed in time; their frames may be classified twice")
 
-    def _begin(self, commits: dict[int, tuple[int, int]]) -> None:
+    def _begin(self, commits: dict[int, PendingCommit]) -> None:
         self._idle.clear()
         began_ns = time.time_ns()
         sampled = [self._sampled.popleft() for _ in range(len(self._sampled))]
-        future = self._frames.commit({partition: offset for partition, (offset, _) in commits.items()})
+        future = self._frames.commit({partition: commit.offset for partition, commit in commits.items()})
         future.add_callback(self._succeeded, commits, sampled, began_ns)
         future.add_errback(self._failed)
 
-    def _succeeded(self, commits: dict[int, tuple[int, int]], sampled: list[Frame], began_ns: int, _: Any) -> None:
+    def _succeeded(self, commits: dict[int, PendingCommit], sampled: list[Frame], began_ns: int, _: Any) -> None:
         self._in_flight.committed(commits)
         self._telemetry.committed(sampled, began_ns)
         if self._events.are_wanted:
-            self._events("committed", offsets={partition: offset for partition, (offset, _) in commits.items()})
+            self._events("committed", offsets={partition: commit.offset for partition, commit in commits.items()})
         if self._is_failing:
             self._is_failing = False
             log.warning("offsets are committed again")

@@ -17,7 +17,7 @@ from consumers.delivery import Delivery
 from consumers.dispatcher import Dispatcher
 from consumers.errors import DeadLetterLimitError, DeviceFailedError
 from consumers.events import Events
-from consumers.in_flight import InFlight
+from consumers.in_flight import InFlight, PendingCommit
 from consumers.ledger import Entry
 from consumers.outcomes import outcomes_of, rejections_of
 from consumers.rebalance import Holder
@@ -94,6 +94,8 @@ class Consumer(Holder):
         self._finished: SimpleQueue[tuple[Batch, Future[Batch]] | None] = SimpleQueue()
         self._is_stopping = False
         self._is_closing = False
+        self._until: Event | None = None
+        self._stop_by_s: float | None = None
         self._failure: BaseException | None = None
         self._last_activity_s: float | None = None
         self._status = StatusReporter(
@@ -108,6 +110,7 @@ class Consumer(Holder):
             BrokerUnavailableError: No broker answers at the start.
         """
         self._parts.dispatcher.open(lambda batch, future: self._finished.put((batch, future)), self._superseded)
+        self._until = until
         publisher = Thread(target=self._publish, name="outcomes", daemon=True)
         try:
             self._delivery.open(self._delivered, self._fail)
@@ -315,13 +318,20 @@ class Consumer(Holder):
         self._delivery.hurry()
         return self._is_closing or self._failure is not None or self._in_flight.are_drained(partitions)
 
-    def commits(self) -> dict[int, tuple[int, int]]:
+    def commits(self) -> dict[int, PendingCommit]:
         """Return what may be committed."""
         return self._in_flight.pending_commits()
 
     def is_settled(self) -> bool:
         """Hold the delivery's transactions; one that will never end is not waited for."""
-        return self._delivery.hold() or self._failure is not None or self._is_closing
+        return self._delivery.hold() or self._failure is not None or self._is_closing or self._must_stop_by_now()
+
+    def _must_stop_by_now(self) -> bool:
+        """Tell whether this was told to stop, and its time to do so is over."""
+        if self._until is None or not self._until.is_set():
+            return False
+        self._stop_by_s = self._stop_by_s or time.monotonic() + self._options.drain_timeout_s
+        return time.monotonic() > self._stop_by_s
 
     def lost(self, partition: int, first: int, end: int) -> None:
         """Count frames that nobody can read any more, and let the watermark pass them."""

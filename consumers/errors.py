@@ -11,6 +11,8 @@ ConsumerError
 
 from typing import ClassVar, Self
 
+import kafka.errors
+
 from messaging.frame import Frame
 
 
@@ -18,11 +20,15 @@ class ConsumerError(Exception):
     """The root of the consumer side's errors."""
 
     exit_code: ClassVar[int] = 1
-    retriable: ClassVar[bool] = False
+    retriable: bool = False
 
 
 class SubscriptionError(ConsumerError):
     """The group or its topic cannot be read."""
+
+    def __init__(self, message: str, why: BaseException) -> None:
+        super().__init__(f"{message}: {why}")
+        self.retriable = isinstance(why, kafka.errors.RetriableError)
 
 
 class PublishError(ConsumerError):

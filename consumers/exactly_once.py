@@ -3,11 +3,11 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import kafka.errors
 
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 #: A transaction that fails for a reason that time does not heal is tried so often.
 _MAX_FAILURES = 3
 _RETRY_S = 0.5
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +144,14 @@ class ExactlyOnce(Delivery):
     def hurry(self) -> None:
         """Commit what waits at once."""
         with self._changed:
+            self._tended_at_s = time.monotonic()  # the poll loop waits for a rebalance, and does not stand still
             self._is_hurried = True
             self._changed.notify_all()
 
     def hold(self) -> bool:
         """Begin no further transaction; tell whether none is under way."""
         with self._changed:
+            self._tended_at_s = time.monotonic()  # as above
             self._is_held = True
             return self._has_failed or not self._is_committing
 
@@ -322,8 +326,8 @@ class ExactlyOnce(Delivery):
             if fenced.has_outlived:
                 return self._renew(fenced, offsets)
             raise FencedError(
-                f"transactional id {self._transactional_id(self._slot)} was taken over by another worker: this one "
-                "ends, and nothing of its open transaction is published"
+                f"transactional id {self._transactional_id(self._slot)} was taken over by another worker (those of one "
+                "host need one --state-directory): this one ends, and nothing of its open transaction is published"
             ) from exc
         except StuckTransactionError as stuck:
             return self._renew(stuck, offsets)
@@ -347,19 +351,26 @@ class ExactlyOnce(Delivery):
         """
         log.warning("%s; a new producer takes over, as soon as Kafka answers", why)
         self._transactions.close(0.0)
+        with self._calling("init_transactions"):
+            renewed = self._until_kafka_answers(lambda: self._transactions_of(self._slot))
+            if renewed is None:
+                return False
+            self._transactions, self._is_open = renewed, False
+            if not self._may_be_committed:
+                return False
+            committed = self._until_kafka_answers(lambda: self._frames.committed(offsets))
+        return committed is not None and all(committed[number] >= offset for number, offset in offsets.items())
+
+    def _until_kafka_answers(self, ask: Callable[[], Answer]) -> Answer | None:
+        """Ask until there is an answer; None once this is to end."""
         while not self._is_closing:
             try:
-                with self._calling("init_transactions"):
-                    self._transactions = self._transactions_of(self._slot)
-                    self._is_open = False
-                    committed = self._frames.committed(offsets) if self._may_be_committed else {}
+                return ask()
             except BrokerUnavailableError as exc:
-                log.debug("no new producer yet: %s", exc)
+                log.debug("Kafka is asked again: %s", exc)
                 with self._changed:
                     self._changed.wait_for(lambda: self._is_closing, _RETRY_S)
-            else:
-                return bool(committed) and all(committed[number] >= offset for number, offset in offsets.items())
-        return False
+        return None
 
     def _wait_for_another_membership(self, refused: Membership, why: BaseException) -> None:
         """Wait until this member knows what the group knows: a rebalance is over, or it was taken for dead.

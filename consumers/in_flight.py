@@ -1,9 +1,9 @@
 """All frames between poll and commit, over all partitions, for several threads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from threading import Condition
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from consumers.ledger import Entry, PartitionLedger
 
@@ -21,6 +21,20 @@ class InFlightLimits:
 
     frames: int = 256
     size_bytes: int = 64 * 1024 * 1024
+
+
+class PendingCommit(NamedTuple):
+    """What may be committed of one partition.
+
+    Attributes:
+        offset: The watermark.
+        frames: How many frames that covers anew.
+        ledger: Whose they are.
+    """
+
+    offset: int
+    frames: int
+    ledger: PartitionLedger[Any]
 
 
 class InFlight(Generic[Outgoing]):
@@ -128,18 +142,17 @@ class InFlight(Generic[Outgoing]):
                 if entry.ledger.is_drained:
                     self._changed.notify_all()
 
-    def pending_commits(self) -> dict[int, tuple[int, int]]:
-        """Return for each partition the offset to commit and how many frames that covers, where there is news."""
+    def pending_commits(self) -> dict[int, PendingCommit]:
+        """Return for each partition what may be committed, where there is news."""
         with self._changed:
-            pending = {number: ledger.pending_commit() for number, ledger in self._ledgers.items()}
-        return {number: commit for number, commit in pending.items() if commit is not None}
+            pending = {number: (ledger.pending_commit(), ledger) for number, ledger in self._ledgers.items()}
+        return {number: PendingCommit(*commit, ledger) for number, (commit, ledger) in pending.items() if commit}
 
-    def committed(self, commits: dict[int, tuple[int, int]]) -> None:
+    def committed(self, commits: Mapping[int, PendingCommit]) -> None:
         """Note that a commit as `pending_commits` gave it has succeeded."""
         with self._changed:
-            for partition, (_, count) in commits.items():
-                if (ledger := self._ledgers.get(partition)) is not None:
-                    ledger.committed(count)
+            for commit in commits.values():  # the partition may have come back since, with another ledger
+                commit.ledger.committed(commit.frames)
             self._changed.notify_all()
 
     def withdraw(self, idle: Iterable[Entry[Outgoing]]) -> set[Entry[Outgoing]]:

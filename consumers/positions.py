@@ -5,6 +5,7 @@ none to go on at.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any, Final
@@ -14,6 +15,7 @@ from kafka import TopicPartition
 
 from consumers.errors import SubscriptionError
 from consumers.rebalance import Holder, commit_offsets
+from messaging.errors import BrokerUnavailableError
 from messaging.kafka import Kafka
 from messaging.timestamps import parse_us
 
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 _START_TIMEOUT_MS: Final = 10_000
 #: While it is asked where to go on, nothing is polled.
 _MEND_TIMEOUT_MS: Final = 2_000
+_SETTLE_S: Final = 0.01
 
 #: What a poll raises where a partition has no position, or one that the log does not have.
 POSITION_ERRORS: Final = (
@@ -62,9 +65,11 @@ class Positions:
                     consumer.commit(_by_number(self._topic, starts), timeout_ms=_START_TIMEOUT_MS)
             except (kafka.errors.UnknownMemberIdError, kafka.errors.CommitFailedError):
                 log.debug("group %s has members by now: they have committed where it begins", self._group)
+            except kafka.errors.KafkaTimeoutError as exc:
+                raise BrokerUnavailableError.at(self._cluster.bootstrap_servers) from exc
             except kafka.errors.KafkaError as exc:
                 raise SubscriptionError(
-                    f"group {self._group} cannot begin {self._topic} at {self._start}: {exc}"
+                    f"group {self._group} cannot begin {self._topic} at {self._start}", exc
                 ) from exc
 
     def mend(self, consumer: Any, holder: Holder, error: kafka.errors.KafkaError) -> None:
@@ -86,7 +91,7 @@ class Positions:
                     self._go_back(consumer, holder, partition, divergent.offset if divergent is not None else None)
         except kafka.errors.KafkaError as exc:
             if not isinstance(exc, kafka.errors.KafkaTimeoutError | kafka.errors.RetriableError):
-                raise SubscriptionError(f"group {self._group} cannot read {self._topic} on: {exc}") from exc
+                raise SubscriptionError(f"group {self._group} cannot read {self._topic} on", exc) from exc
             log.debug("where to read %s on is asked again: %s", self._topic, exc)
 
     def _begin(self, consumer: Any, partitions: Iterable[TopicPartition]) -> None:
@@ -129,7 +134,9 @@ class Positions:
             self._group,
             target,
         )
-        # What is in flight has offsets that now belong to other frames, or to none.
+        # What is in flight has offsets that now belong to other frames, or to none; so has a commit under way.
+        while not holder.is_settled():
+            time.sleep(_SETTLE_S)
         holder.revoking({partition.partition})
         holder.gave_up({partition.partition}, is_lost=True)
         holder.assigned({partition.partition})

@@ -13,7 +13,10 @@ from typing import Any, Protocol
 
 import kafka.errors
 from kafka import AsyncConsumerRebalanceListener, TopicPartition
+from kafka.future import Future
 from kafka.structs import OffsetAndMetadata
+
+from consumers.in_flight import PendingCommit
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +39,8 @@ class Holder(ABC):
         """Tell whether everything begun for these partitions is acknowledged."""
 
     @abstractmethod
-    def commits(self) -> dict[int, tuple[int, int]]:
-        """Return the offsets that may be committed, and how many frames each covers."""
+    def commits(self) -> dict[int, PendingCommit]:
+        """Return what may be committed, by partition."""
 
     @abstractmethod
     def is_settled(self) -> bool:
@@ -93,6 +96,8 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Seek the partitions that stayed to their first unfinished frame."""
         partitions = {tp.partition for tp in assigned}
+        # kafka-python keeps an answer that came too late, and would begin where the group stood then.
+        self._consumer._coordinator._offset_fetch_futures.clear()  # noqa: SLF001 - there is no public way
         generation, member = self._identity()
         # Whatever went elsewhere, also while this member was left out of the group, begins where others committed it.
         stayed = partitions & set(self._unfinished) if (generation - 1, member) == self._left else set()
@@ -137,11 +142,11 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
         log.warning("lost partitions %s of %s: this member was taken for dead", sorted(partitions), self._topic)
 
     async def _commit(self, partitions: set[int], deadline_s: float) -> None:
-        commits = {number: offset for number, (offset, _) in self._holder.commits().items() if number in partitions}
+        commits = {number: commit.offset for number, commit in self._holder.commits().items() if number in partitions}
         if not commits:
             return
         try:
-            future = self._consumer.commit_async(commit_offsets(self._topic, commits))
+            future = commit(self._consumer, self._topic, commits)
             while not future.is_done and time.monotonic() < deadline_s:
                 await self._sleep()
             if future.is_done and not future.failed():
@@ -162,6 +167,14 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
     async def _sleep(self) -> None:
         """Let kafka-python's own loop go on, heartbeats included."""
         await self._consumer._net.sleep(_CHECK_INTERVAL_S)  # noqa: SLF001 - there is no public way
+
+
+def commit(consumer: Any, topic: str, offsets: dict[int, int]) -> Any:
+    """Begin to commit; the future (kafka-python's) tells the end on Kafka's I/O thread."""
+    if consumer._coordinator.coordinator_unknown():  # noqa: SLF001 - there is no public way
+        # kafka-python's own future would be that of the look-up: done before the commit, which may fail unheard.
+        return Future().failure(kafka.errors.CoordinatorNotAvailableError())
+    return consumer.commit_async(commit_offsets(topic, offsets))
 
 
 def commit_offsets(topic: str, offsets: dict[int, int]) -> dict[TopicPartition, OffsetAndMetadata]:

@@ -83,12 +83,13 @@ class Slots:
         slots: list[Slot] = []
         try:
             for path in sorted(self._directory.glob("*.slot")):
-                slot = self._lock(int(path.stem)) if path.stem.isdigit() else None
-                if slot is None:
+                # Read before it is locked: a worker that starts meanwhile may want a clean one.
+                if not path.stem.isdigit() or path.read_bytes() != _IN_USE:
                     continue
-                if slot.was_left_open:
+                slot = self._lock(int(path.stem))
+                if slot is not None and slot.was_left_open:
                     slots.append(slot)
-                else:
+                elif slot is not None:  # its holder ended it just now
                     slot.free()
             yield slots
         finally:

@@ -14,7 +14,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from consumers.errors import SubscriptionError
 from consumers.positions import POSITION_ERRORS, Positions
-from consumers.rebalance import Holder, RebalanceListener, commit_offsets
+from consumers.rebalance import Holder, RebalanceListener, commit, commit_offsets
 from messaging.errors import BrokerUnavailableError
 from messaging.kafka import Kafka
 
@@ -123,7 +123,7 @@ class FrameSubscription:
             self._positions.mend(self._consumer, self._holder, exc)
             batches = {}
         except kafka.errors.KafkaError as exc:
-            raise SubscriptionError(f"group {self.group} cannot read {self.topic}: {exc}") from exc
+            raise SubscriptionError(f"group {self.group} cannot read {self.topic}", exc) from exc
         # A cooperative rebalance that moves nothing of this member's tells the listener nothing.
         if self._consumer.group_metadata().generation_id > self._membership.generation:
             self._note_membership(is_lost=False)
@@ -142,7 +142,7 @@ class FrameSubscription:
 
     def commit(self, offsets: dict[int, int]) -> Any:
         """Begin to commit; the future (kafka-python's) tells the end on Kafka's I/O thread."""
-        return self._consumer.commit_async(self.commit_offsets(offsets))
+        return commit(self._consumer, self.topic, offsets)
 
     def commit_offsets(self, offsets: dict[int, int]) -> dict[Any, Any]:
         """Return offsets by partition as kafka-python commits them."""

@@ -43,7 +43,8 @@ def close_producer(producer: Any, timeout_s: float) -> None:
         producer.close(timeout=timeout_s)
     except kafka.errors.KafkaError as exc:
         log.warning("Kafka did not answer before the end: %s", exc)
-        producer._closed = True  # noqa: SLF001 - there is no public way
+        producer._sender.force_close()  # noqa: SLF001 - there is no public way; its thread would try for ever
+        producer._closed = True  # noqa: SLF001 - the same
 
 
 def quiet_kafka_logs() -> None:

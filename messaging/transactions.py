@@ -77,7 +77,10 @@ class Transactions:
 
     def send(self, topic: str, message: Message) -> Any:
         """Send a record in it; the future is kafka-python's."""
-        return self._producer.send(topic, message.value, message.key, message.headers)
+        try:
+            return self._producer.send(topic, message.value, message.key, message.headers)
+        except kafka.errors.KafkaTimeoutError as exc:
+            raise kafka.errors.KafkaTimeoutError(f"topic {topic} is not there, or Kafka is away") from exc
 
     def wait_for(self, futures: Iterable[Any]) -> None:
         """Wait until the broker has these records.

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 #: So many quick deaths in a row are enough.
 _MAX_QUICK_DEATHS = 5
 _WRONG_USE = 2
+#: A summary is shorter.
+_MAX_LINE_CHARS = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +144,26 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             worker.starts += 1
-            worker.process = subprocess.Popen(
-                bound_to_this(self._command, SIGTERM),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                text=True,
-                errors="replace",  # a library may print anything
-                process_group=0,  # Ctrl-C reaches it through us alone
-            )
-        output, _ = worker.process.communicate()
-        worker.code = worker.process.returncode
-        worker.summaries = [*(worker.summaries or []), *_last_json(output)]
+            try:
+                process = worker.process = subprocess.Popen(
+                    bound_to_this(self._command, SIGTERM),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    errors="replace",  # a library may print anything
+                    process_group=0,  # Ctrl-C reaches it through us alone
+                )
+            except OSError as exc:  # the machine has no more processes, files or memory
+                log.error("worker %d cannot be started: %s", worker.number, exc)  # noqa: TRY400 - one line
+                worker.code = 1
+                return
+        with process:
+            assert process.stdout is not None
+            last = ""
+            while line := process.stdout.readline(_MAX_LINE_CHARS):
+                last = line if line.strip() else last
+            worker.code = process.wait()
+        worker.summaries = [*(worker.summaries or []), *_summary(last)]
 
     def _stop(self, number: Signals) -> None:
         with self._lock:
@@ -162,10 +173,10 @@ class Supervisor:
                     worker.process.send_signal(number)
 
 
-def _last_json(output: str) -> list[dict[str, Any]]:
-    """Return the JSON object on the last line, if there is one: a process that was killed says nothing, or half."""
+def _summary(line: str) -> list[dict[str, Any]]:
+    """Return what a worker says on its last line: one that was killed says nothing, or half, or a library's words."""
     try:
-        value = json.loads(output.strip().rpartition("\n")[2])
+        value = json.loads(line)
     except ValueError:
         return []
-    return [value] if isinstance(value, dict) else []
+    return [value] if isinstance(value, dict) and "failure" in value else []

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from consumers.in_flight import InFlight, InFlightLimits
+from consumers.in_flight import InFlight, InFlightLimits, PendingCommit
 from consumers.ledger import Entry
 from engine.batching import MicroBatcher
 
@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def no_commit_would_cover_a_hole(self) -> None:
-        for partition, (offset, _) in self.in_flight.pending_commits().items() if hasattr(self, "in_flight") else ():
+        for partition, (offset, _, _) in self.in_flight.pending_commits().items() if hasattr(self, "in_flight") else ():
             assert set(range(offset)) <= self.answered[partition]
 
     @invariant()
@@ -248,8 +248,8 @@ class Machine(RuleBasedStateMachine):
         self.in_flight.acknowledge(polled.entry)
         self.answered[polled.partition].add(polled.offset)
 
-    def _commit(self, commits: dict[int, tuple[int, int]]) -> None:
-        for partition, (offset, _) in commits.items():
+    def _commit(self, commits: dict[int, PendingCommit]) -> None:
+        for partition, (offset, _, _) in commits.items():
             assert partition in self.assigned, "a commit for a partition that went"
             assert set(range(offset)) <= self.answered[partition], "a commit over a hole"
             assert offset >= self.committed[partition], "a commit that goes back"

@@ -50,7 +50,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def commit(self) -> None:
         commits = self.in_flight.pending_commits()
-        for partition, (offset, _) in commits.items():
+        for partition, (offset, _, _) in commits.items():
             assert set(range(offset)) <= self.done[partition], "a commit over a hole"
             assert offset >= self.commits[partition], "a commit that goes back"
             self.commits[partition] = offset

@@ -19,6 +19,9 @@ from tests.fakes.waiting import DEADLINE_S, wait_until
 
 #: What every worker of these tests begins with. `here / "1"` is there once a process has begun for the first time,
 #: `here / "2"` for the second time, whichever worker it is; they hold its id.
+#: What a worker of these tests says that was told to end.
+DRAINED = {"failure": None, "told": True}
+
 BEGIN = """
 import json, os, signal, sys
 from pathlib import Path
@@ -41,7 +44,7 @@ def begun():
             return number
 
 def end(code, **summary):
-    print(json.dumps(summary), flush=True)
+    print(json.dumps({"failure": None} | summary), flush=True)
     os._exit(code)
 
 def until_told():
@@ -157,7 +160,7 @@ while not (here / "2").exists():
     with running(script, 2, tmp_path) as supervised:
         assert supervised.wait() == code
         assert supervised.begun == 2
-        assert {"told": True} in supervised.supervisor.summaries(), "the other one drained"
+        assert DRAINED in supervised.supervisor.summaries(), "the other one drained"
     assert f"ended with {code}; all workers end" in caplog.text
 
 
@@ -185,7 +188,7 @@ until_told()
         assert supervised.stop() == 0
         assert supervised.supervisor.restarts == 1
         failure = {"error": "fenced", "is_retriable": True}
-        assert supervised.supervisor.summaries() == [{"failure": failure}, {"told": True}]
+        assert supervised.supervisor.summaries() == [{"failure": failure}, DRAINED]
 
 
 def test_a_failure_without_a_word_is_started_again(tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ until_told()
     with running(script, 1, tmp_path) as supervised:
         supervised.pid(2)
         assert supervised.stop() == 0
-        assert supervised.supervisor.summaries() == [{"told": True}]
+        assert supervised.supervisor.summaries() == [DRAINED]
 
 
 @pytest.mark.parametrize("last_line", ["b'\\xff\\xfe'", "b'[1]'", "b'{\"a\": 1}\\nmore'", "b''"])
