@@ -4,7 +4,8 @@ Runs of the two alternate on one broker, so that what else the machine does meet
 with the real command in a process of its own: a backlog, worked off as fast as it goes, for throughput and CPU (the
 slope between few and many frames, without the price of the start); and frames that come at a steady rate, for the
 latency: up to the broker's acknowledgement, and under exactly-once up to the commit of the transaction. The model and
-the pictures are those of `consumer_cpu.py`. Printed are medians over the runs, and their ratio.
+the pictures are those of `consumer_cpu.py`. Printed are medians over the runs, and their ratio. Run it by
+`python -m benchmarks.delivery`.
 """
 
 import argparse

@@ -13,7 +13,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from config.errors import ConfigError
-from config.settings import SECTIONS, Settings
+from config.secret_files import warn_of_open_file
+from config.settings import GIVEN_TWICE, SECTIONS, Settings
 
 ENVIRONMENT_PREFIX = "STREAMER_"
 DEFAULT_FILE = Path("streamer.toml")
@@ -164,6 +165,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         if name in values:
             raise ConfigError(f"{name} stands twice in {path}, with a dash and with an underscore")
         values[name] = value
+    if any(is_secret(info) for name, info in known_settings() if name in values):
+        warn_of_open_file(path)
     return values
 
 
@@ -197,6 +200,9 @@ def _one_line(exc: ValidationError, origins: Mapping[str, str]) -> str:
     error = exc.errors(include_url=False, include_context=True, include_input=False)[0]
     path = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == GIVEN_TWICE:
+        first, second = (origins.get(name, name) for name in error["ctx"].values())
+        return f"{first} and {second} give the same secret: leave one of them out"
     if not path:  # several settings do not go together
         return message
     origin = next((origins[name] for name in (path, path.rpartition(".")[0]) if name in origins), path)

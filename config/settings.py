@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from config.types import Duration, Numbers, Seconds, TextAsNumber
 
 _MIB = 1024 * 1024
+#: The type of the error about a secret that is given twice; its context holds the names of both settings.
+GIVEN_TWICE = "given_twice"
 TopicName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
@@ -101,7 +104,8 @@ class KafkaSettings(TopicNameSettings):
         """Refuse a secret that is given twice: nobody could say which one is meant."""
         for name in ("sasl_password", "sasl_oauth_client_secret", "tls_key_password"):
             if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
-                raise ValueError(f"give {name} or {name}_file, not both")
+                both = {"first": name, "second": f"{name}_file"}
+                raise PydanticCustomError(GIVEN_TWICE, "give {first} or {second}, not both", both)
         return self
 
 
@@ -208,7 +212,9 @@ class ConsumeSettings(Group):
     session_timeout: Duration = Field(
         _duration("10s"), ge=_duration("1s"), description="a consumer that is silent for so long loses its partitions"
     )
-    until_idle: Duration | None = Field(None, description="end when no frame came for this long (default: never)")
+    until_idle: Duration | None = Field(
+        None, description="end when no frame came for this long, each worker by itself (default: never)"
+    )
     max_in_flight: int = Field(256, ge=1, le=100_000, description="frames polled and not yet committed, at the most")
     max_in_flight_bytes: ByteSize = Field(ByteSize(64 * _MIB), ge=_MIB, description="and their bytes")
     decode_threads: int = Field(2, ge=1, le=64, description="micro-batches decoded at a time")

@@ -8,7 +8,6 @@ from engine.errors import ImageError
 from engine.images.header import ImageHeader, ImageLimits, read_header
 from messaging.frame import Frame
 from messaging.outcome import SKIPPED_TOO_OLD
-from messaging.record_reading import UNREAD_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,8 @@ class Admission:
 
     def check(self, frame: Frame, now_us: int) -> ImageHeader | Outgoing:
         """Return the picture's header, or the outcome of a frame that goes no further."""
-        if (why := dict(frame.headers).get(UNREAD_HEADER)) is not None:
-            return Outgoing("dead-lettered", frame, "too-large", why.decode(errors="replace"))
+        if frame.unread is not None:
+            return Outgoing("dead-lettered", frame, "too-large", frame.unread)
         if self.freshness.is_too_old(frame, now_us):
             return Outgoing("skipped", frame, SKIPPED_TOO_OLD)
         try:

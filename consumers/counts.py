@@ -9,6 +9,7 @@ from typing import Any
 
 from consumers.batch import Batch, Kind
 from engine.spread import Spread
+from messaging.timestamps import format_us, now_us, parse_us
 
 
 @dataclass(slots=True)
@@ -96,10 +97,17 @@ class Counts:
             "dead_lettered": self.frames["dead-lettered"],
             "reasons": dict(self.reasons),
             "lost_to_retention": self.lost_to_retention,
+            "began_at": _as_time(self.first_s),
+            "ended_at": _as_time(self.last_s),
             "fps": round(self.fps, 2),
             "latency_ms": {name: round(value, 3) if value is not None else None for name, value in latency.items()},
             "batch": {"mean_size": round(self.mean_batch_size, 3), "count": self.batches},
         }
+
+
+def _as_time(moment_s: float | None) -> str | None:
+    """Return a moment of the monotonic clock as a time (RFC 3339)."""
+    return format_us(now_us() - round((time.monotonic() - moment_s) * 1e6)) if moment_s is not None else None
 
 
 def merge_summaries(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -120,5 +128,11 @@ def merge_summaries(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         name: max((each[name] for each in latencies if each[name] is not None), default=None)
         for name in ("p50", "p95", "p99")
     }
+    began = [summary["began_at"] for summary in summaries if summary["began_at"]]
+    ended = [summary["ended_at"] for summary in summaries if summary["ended_at"]]
+    merged["began_at"], merged["ended_at"] = min(began, default=None), max(ended, default=None)
+    span_us = parse_us(max(ended)) - parse_us(min(began)) if began and ended else 0
+    outcomes = sum(merged[name] for name in ("classified", "timed", "skipped", "dead_lettered"))
+    merged["fps"] = round(outcomes / span_us * 1e6, 2) if span_us > 0 else 0.0
     merged["batch"] = {"mean_size": round(framed / batches, 3) if batches else 0.0, "count": batches}
     return merged

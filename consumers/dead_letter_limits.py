@@ -72,5 +72,5 @@ class DeadLetterLimits:
         return None
 
     def _mostly(self) -> str:
-        ((reason, count),) = self._reasons.most_common(1)
-        return f", most of them {reason} ({count})"
+        ((reason, _),) = self._reasons.most_common(1)
+        return f", most of them {reason}"

@@ -10,7 +10,11 @@ ByPartition = dict[int, Any]
 
 
 class Events:
-    """Writes one line for each event, at once; does nothing without a stream. Any thread may call."""
+    """Writes one line for each event, at once; does nothing without a stream. Any thread may call.
+
+    A stream that takes no more is given up: on Kafka's threads an error would be swallowed, together with the frame
+    that the event is about.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         """Remember where to."""
@@ -23,7 +27,12 @@ class Events:
 
     def __call__(self, event: str, **facts: Any) -> None:
         """Write an event with its time (s since 1970) and this process's id."""
-        if self._stream is not None:
-            line = json.dumps({"event": event, "at": time.time(), "pid": os.getpid(), **facts})
-            self._stream.write(line + "\n")  # one write, so that lines of several threads do not mix
-            self._stream.flush()
+        stream = self._stream
+        if stream is None:
+            return
+        line = json.dumps({"event": event, "at": time.time(), "pid": os.getpid(), **facts})
+        try:
+            stream.write(line + "\n")  # one write, so that lines of several threads do not mix
+            stream.flush()
+        except (OSError, ValueError):  # the other end of a pipe is gone; the stream is closed
+            self._stream = None

@@ -23,6 +23,13 @@ log = logging.getLogger(__name__)
 Assignor = Literal["range", "cooperative-sticky"]
 #: A cooperative assignor must be used alone: with an eager one beside it the group would have to agree on that.
 _ASSIGNORS: Final = {"range": RangePartitionAssignor, "cooperative-sticky": CooperativeStickyAssignor}
+_ADVICE: Final = (
+    (
+        kafka.errors.InvalidSessionTimeoutError,
+        " (--session-timeout has to lie between the broker's group.min.session.timeout.ms and group.max….)",
+    ),
+    (kafka.errors.InconsistentGroupProtocolError, " (its other members have another --assignor)"),
+)
 _ANSWER_TIMEOUT_MS: Final = 10_000
 
 
@@ -123,7 +130,8 @@ class FrameSubscription:
             self._positions.mend(self._consumer, self._holder, exc)
             batches = {}
         except kafka.errors.KafkaError as exc:
-            raise SubscriptionError(f"group {self.group} cannot read {self.topic}", exc) from exc
+            advice = next((text for error, text in _ADVICE if isinstance(exc, error)), "")
+            raise SubscriptionError(f"group {self.group} cannot read {self.topic}{advice}", exc) from exc
         # A cooperative rebalance that moves nothing of this member's tells the listener nothing.
         if self._consumer.group_metadata().generation_id > self._membership.generation:
             self._note_membership(is_lost=False)

@@ -1,11 +1,13 @@
 """Dead letters: frames that cannot be classified, with their bytes, their headers and the reason."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from messaging.cloudevents import DEAD_LETTER_TYPE, FRAME_TYPE, SPEC_VERSION, Message, read_headers, replace_headers
 from messaging.errors import MessageError
-from messaging.frame import MAX_ID_CHARS, MAX_REPLAY, Frame, read_frame
+from messaging.frame import MAX_CAMERA_CHARS, MAX_ID_CHARS, MAX_REPLAY, MAX_TOPIC_CHARS, Frame, read_frame
+from messaging.stand_in import UNREAD_HEADER
 from messaging.timestamps import format_us
 
 Reason = Literal[
@@ -20,6 +22,7 @@ Reason = Literal[
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
 
+_MAX_REASON_CHARS = 50
 _MAX_ERROR_CHARS = 500
 #: Our own headers take no more: an id, a camera, a group and a truth of the longest that are believed, and the error.
 _OUR_BYTES = 12 * 1024
@@ -37,8 +40,8 @@ class DeadLetter:
     Attributes:
         frame_id: The frame's id; with `group` the identity of this outcome.
         group: The consumer group that could not classify it.
-        reason: One of `REASONS`.
-        error: One line about what was wrong.
+        reason: One of `REASONS`; of others their first 50 characters.
+        error: One line about what was wrong, its first 500 characters.
         original_topic: Where the frame stands, with `original_partition` and `original_offset`.
         replay: How many times the frame had been put back by then; 0 for a live one.
     """
@@ -58,7 +61,11 @@ class DeadLetter:
     def is_whole(self) -> bool:
         """Whether it says whose frame it is, and where that stands; else it is none of ours."""
         names_are_there = self.frame_id and self.group and self.original_topic
-        names_are_believed = max(len(self.frame_id), len(self.group)) <= MAX_ID_CHARS
+        names_are_believed = (
+            max(len(self.frame_id), len(self.group)) <= MAX_ID_CHARS
+            and len(self.camera) <= MAX_CAMERA_CHARS
+            and len(self.original_topic) <= MAX_TOPIC_CHARS
+        )
         return bool(names_are_there and names_are_believed and min(self.original_partition, self.original_offset) >= 0)
 
     @property
@@ -93,7 +100,7 @@ def write_dead_letter(
     }
     room_bytes = max_message_bytes - _OUR_BYTES
     header_bytes = frame.size_bytes - len(frame.data)
-    theirs = frame.headers if header_bytes <= min(_MAX_HEADER_BYTES, room_bytes) else ()
+    theirs = _without_unread(frame.headers) if header_bytes <= min(_MAX_HEADER_BYTES, room_bytes) else []
     if not read_headers(theirs).get("ce_source"):
         changes["ce_source"] = b"/cameras/" + camera
     if frame.truth:
@@ -111,8 +118,8 @@ def read_dead_letter(record: Any) -> DeadLetter:
         camera=texts.get("ce_subject", ""),
         frame_id=texts.get("ce_id", ""),
         group=texts.get("group", ""),
-        reason=texts.get("reason", ""),
-        error=texts.get("error", ""),
+        reason=texts.get("reason", "")[:_MAX_REASON_CHARS],
+        error=texts.get("error", "")[:_MAX_ERROR_CHARS],
         original_topic=texts.get("original-topic", ""),
         original_partition=_number(texts.get("original-partition")),
         original_offset=_number(texts.get("original-offset")),
@@ -163,7 +170,12 @@ def write_replay(record: Any, replay: int, original: Any = None) -> Message:
         "ce_replayfor": letter.group.encode(),
         "ce_replay": str(min(replay, MAX_REPLAY)).encode(),
     }
-    return Message(frame.camera.encode(), value, replace_headers(theirs, changes))
+    return Message(frame.camera.encode(), value, replace_headers(_without_unread(theirs), changes))
+
+
+def _without_unread(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
+    """Leave out what a stand-in says of itself: it stays where it was read."""
+    return [each for each in headers if each[0] != UNREAD_HEADER]
 
 
 def _one_line(text: str) -> str:

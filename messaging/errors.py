@@ -4,6 +4,7 @@ MessagingError
 ├── BrokerUnavailableError    nothing answers at the bootstrap servers            (exit 1, retriable)
 ├── BrokerRefusedError        something answers, and there is no way in           (exit 1)
 ├── TokenError                there is no token to log in with                    (exit 1)
+│   └── NoTokenNowError       the provider does not answer, or is broken          (exit 1, retriable)
 ├── SecuritySettingError      TLS or login cannot be as they are asked for        (exit 2)
 ├── BrokerAddressError        the bootstrap servers cannot be an address          (exit 2)
 ├── StuckTransactionError     a transaction got no answer in its time             (exit 1, retriable)
@@ -52,10 +53,21 @@ class TokenError(MessagingError):
     """The token to log in with cannot be had, or has ended."""
 
 
+class NoTokenNowError(TokenError):
+    """The provider of tokens gave no answer, or one that says that it is broken."""
+
+    retriable = True
+
+
 class SecuritySettingError(MessagingError):
-    """TLS or login cannot be as they are asked for: something is missing, contradicts itself, or cannot be read."""
+    """TLS or login cannot be as they are asked for: something is missing, contradicts itself, or cannot be read.
+
+    Attributes:
+        mend: Where to look; the message says what is wrong.
+    """
 
     exit_code = 2
+    mend: ClassVar[str] = "`streamer config show` says where each setting comes from, docs/security.md what it is for"
 
 
 class BrokerAddressError(MessagingError):

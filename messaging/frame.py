@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from messaging.cloudevents import FRAME_TYPE, SPEC_VERSION, Message, read_headers
+from messaging.stand_in import UnreadHeaders
 from messaging.timestamps import format_us, is_writable, now_us, parse_us
 from messaging.trace_context import is_traceparent, new_traceparent
 
 _MAX_SEQUENCE_DIGITS = 18
 #: What a header may hold to be believed; it travels on in key, headers and value of the outcome, which have to fit
 #: into a message as well.
-_MAX_CAMERA_CHARS = 200
+_MAX_NAME_CHARS = 200
 MAX_ID_CHARS = 1000
-_MAX_CHARS = {"ce_subject": _MAX_CAMERA_CHARS, "ce_truth": 200, "content-type": 100}
+_MAX_CHARS = {"ce_subject": _MAX_NAME_CHARS, "ce_truth": 200, "content-type": 100}
 _MAX_KEY_BYTES = 200
+#: Kafka's own limit.
+MAX_TOPIC_CHARS = 249
+#: A camera without a name is called `<topic>-<partition>`.
+MAX_CAMERA_CHARS = max(_MAX_NAME_CHARS, MAX_TOPIC_CHARS + len("-2147483647"))
 #: More replays than this are not believed.
 MAX_REPLAY = 99_999_999
 
@@ -42,6 +47,7 @@ class Frame:
         replay: How many times the frame was put back, 0 for a live one.
         topic: Where it was read, "" for one not yet sent; likewise `partition` and `offset`, -1.
         headers: The record's headers as they came, for a dead letter.
+        unread: Why the frame could not be read, in one line, where its record stands in for it; else None.
     """
 
     camera: str
@@ -61,6 +67,7 @@ class Frame:
     partition: int = -1
     offset: int = -1
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    unread: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -135,6 +142,7 @@ def read_frame(record: Any) -> Frame:
         partition=partition,
         offset=offset,
         headers=tuple(record.headers),
+        unread=record.headers.why if isinstance(record.headers, UnreadHeaders) else None,
     )
 
 
@@ -142,7 +150,7 @@ def _text_of_key(key: bytes | None) -> str:
     """Read a key as text, bytes that are no UTF-8 escaped, so that different keys stay different cameras."""
     text = key.decode(errors="backslashreplace") if key and len(key) <= _MAX_KEY_BYTES else ""
     # Longer than it could come back as, in the headers of a replay.
-    return text if len(text) <= _MAX_CAMERA_CHARS else ""
+    return text if len(text) <= _MAX_NAME_CHARS else ""
 
 
 def _replay_of(text: str) -> int:

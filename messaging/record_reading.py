@@ -5,7 +5,10 @@ as a number of variable length where the format has one byte, so that every fiel
 batch whatever size that has; and a poll is bounded by the number of its records alone.
 
 What cannot be read of a batch is passed over with one warning, and one record stands in for it: at the batch's last
-offset, with no key and no value, and with the header `UNREAD_HEADER`, which says why.
+offset, with no key and no value, and with `UnreadHeaders`, which say why.
+
+The bounds are those of a batch, of a partition and of a poll. kafka-python parks what it has of a partition that is
+paused, packed but for one batch, so that what is parked is bounded for each partition alone.
 """
 
 import logging
@@ -20,12 +23,14 @@ from kafka.record.default_records import ControlRecord, DefaultRecord, DefaultRe
 from kafka.record.legacy_records import LegacyRecordBatch
 from kafka.record.util import decode_varint
 
+from messaging.stand_in import UnreadHeaders
 from messaging.unpacking import MAX_UNPACKED_BYTES, UnpackError, unpack_into
 
 log = logging.getLogger(__name__)
 
-#: The header of a record that stands in for those that could not be read; its value is one line that says why.
-UNREAD_HEADER = "unread"
+#: Ten times what librdkafka puts into a batch (`batch.num.messages`), and Java's producer fills fewer. A megabyte that
+#: somebody packed may hold millions of empty records, each of which costs 10 µs.
+MAX_RECORDS = 100_000
 
 #: What one partition adds to a poll, and when a poll has enough; both by the size of keys, values and headers. Batches
 #: of a few KB that unpack to the bound each would otherwise add up to gigabytes.
@@ -33,13 +38,11 @@ _MAX_POLL_BYTES = MAX_UNPACKED_BYTES
 #: Two bytes are a header, and cost a hundred in memory; those behind the first thousand are left out.
 _MAX_HEADERS = 1000
 
+_TOO_MANY = f"it has more than {MAX_RECORDS} records"
+
 _read_legacy_records = LegacyRecordBatch.__iter__
 _unpack_records = Fetcher.PartitionRecords._unpack_records  # noqa: SLF001 - there is no hook
 _append_records = Fetcher._append  # noqa: SLF001
-
-
-class _UnreadHeaders(list[tuple[str, bytes]]):
-    """The headers of a record that stands in; no producer can send this type."""
 
 
 def read_any_record() -> None:
@@ -64,7 +67,7 @@ def _records(batch: Any) -> Iterator[Any]:
             why = str(exc)
     batch._decompressed = True  # noqa: SLF001
     try:
-        for _ in range(batch.records_count):
+        for _ in range(min(batch.records_count, MAX_RECORDS)):
             record = _read_record(batch)
             if record.offset <= newest:
                 raise CorruptRecordError(f"offset {record.offset} comes after {newest}")
@@ -72,6 +75,8 @@ def _records(batch: Any) -> Iterator[Any]:
             yield record
     except (CorruptRecordError, ValueError, IndexError) as exc:
         why = why or f"it is damaged ({exc})"
+    if batch.records_count > MAX_RECORDS:
+        why = why or _TOO_MANY
     if why and newest < batch.last_offset:
         timestamp = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else batch.first_timestamp
         yield _stand_in(batch, newest + 1, batch.last_offset, timestamp, why)
@@ -81,7 +86,9 @@ def _legacy_records(batch: Any) -> Iterator[Any]:
     """Yield the records of a batch in one of the formats before Kafka 0.11, likewise."""
     newest = -1
     try:
-        for record in _read_legacy_records(batch):
+        for number, record in enumerate(_read_legacy_records(batch)):
+            if number == MAX_RECORDS:
+                raise UnpackError(_TOO_MANY)
             newest = record.offset
             yield record
     except Exception as exc:  # noqa: BLE001 - it checks nothing, so that anything may be raised
@@ -98,15 +105,14 @@ def _unpack(codec: int, packed: bytes) -> bytearray:
 
 def _stand_in(batch: Any, first: int, last: int, timestamp: int | None, why: str) -> DefaultRecord:
     text = f"what the batch at offset {batch.base_offset} has at offsets {first} to {last} was not read: {why}"
-    headers = _UnreadHeaders([(UNREAD_HEADER, " ".join(text.split()).encode(errors="replace"))])
-    return DefaultRecord(0, last, timestamp, batch.timestamp_type, None, None, headers)
+    return DefaultRecord(0, last, timestamp, batch.timestamp_type, None, None, UnreadHeaders(text))
 
 
 def _warn_of_unread(part: Any, partition: Any, *arguments: Any) -> Iterator[Any]:
     """Yield a partition's records; say where one stands in for others."""
     for record in _unpack_records(part, partition, *arguments):
-        if isinstance(record.headers, _UnreadHeaders):
-            log.warning("%s-%d: %s", partition.topic, partition.partition, record.headers[0][1].decode())
+        if isinstance(record.headers, UnreadHeaders):
+            log.warning("%s-%d: %s", partition.topic, partition.partition, record.headers.why)
         yield record
 
 

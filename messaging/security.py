@@ -22,8 +22,12 @@ SaslMechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN", "OAUTHBEARER"
 _MAX_SECRET_BYTES = 64 * 1024
 
 
-def read_secret(path: Path) -> str:
+def read_secret(path: Path, setting: str) -> str:
     """Read a password or a token from a file of its own; the line end after it is no part of it.
+
+    Args:
+        path: The file.
+        setting: What names it, such as `--sasl-password-file`, for the errors.
 
     Raises:
         SecuritySettingError: The file cannot be read, is empty, or holds no text of one line.
@@ -33,12 +37,25 @@ def read_secret(path: Path) -> str:
             data = file.read(_MAX_SECRET_BYTES + 1)
         text = data.decode().rstrip("\r\n")
     except OSError as exc:
-        raise SecuritySettingError(f"cannot read the secret in {path}: {exc.strerror}") from exc
+        raise _unreadable(path, setting, exc) from exc
     except UnicodeDecodeError:  # its text quotes the file, so it is not chained
-        text = ""
-    if not text or not text.isprintable() or len(data) > _MAX_SECRET_BYTES:
-        raise SecuritySettingError(f"{path} holds no secret: write it as one line of text") from None
+        text = "\0"
+    wrong = _why_no_secret(text, len(data))
+    if wrong:
+        raise SecuritySettingError(f"{setting} {path}: {wrong}")
     return text
+
+
+def _why_no_secret(text: str, size_bytes: int) -> str:
+    """Return what a file of this text is instead, or ""; never what stands in it."""
+    if size_bytes > _MAX_SECRET_BYTES:
+        return f"is larger than {_MAX_SECRET_BYTES // 1024} KiB, a secret is one line"
+    if not text:
+        return "is empty"
+    lines = len(text.splitlines())
+    if lines > 1:
+        return f"has {lines} lines, a secret is one"
+    return "" if text.isprintable() else "is no plain text (UTF-8), a secret is one line of it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +100,18 @@ class Tls:
         try:
             context.load_verify_locations(path)
         except ssl.SSLError as exc:  # a subclass of OSError
-            raise SecuritySettingError(f"{path} holds no certificates in PEM: name another --tls-ca-file") from exc
+            raise SecuritySettingError(f"--tls-ca-file {path}: holds no certificates in PEM") from exc
         except OSError as exc:
-            raise SecuritySettingError(f"cannot read --tls-ca-file {path}: {exc.strerror}") from exc
+            raise _unreadable(path, "--tls-ca-file", exc) from exc
 
     def _load_certificate(self, context: ssl.SSLContext) -> None:
         if self.certificate_file is None:
             if self.key_file is not None or self.key_password is not None:
-                raise SecuritySettingError("--tls-certificate-file is missing: a key alone shows nobody who we are")
+                raise SecuritySettingError("--tls-certificate-file is missing: a key, or its password, shows nobody who we are")
             return
-        for path in (self.certificate_file, self.key_file or self.certificate_file):
-            _require_readable(path)
+        _require_readable(self.certificate_file, "--tls-certificate-file")
+        if self.key_file is not None:
+            _require_readable(self.key_file, "--tls-key-file")
         asked: list[bool] = []
 
         def password() -> str:  # without one, OpenSSL would ask at the terminal
@@ -110,8 +128,13 @@ class Tls:
                 why = f"the key in {key} is encrypted: give --tls-key-password-file"
             elif asked:
                 why = f"the password of the key in {key} is wrong: check --tls-key-password-file"
+            elif self.key_file is None:
+                why = (
+                    f"--tls-certificate-file {key}: holds no certificate with its key in PEM "
+                    "(--tls-key-file names a key that stands elsewhere)"
+                )
             else:
-                why = f"{self.certificate_file} and {key} hold no certificate with its key in PEM"
+                why = f"--tls-certificate-file {self.certificate_file}: holds no certificate to --tls-key-file {key} in PEM"
             raise SecuritySettingError(why) from None
 
 
@@ -190,7 +213,8 @@ class Security:
         if protocol not in get_args(SecurityProtocol):
             raise SecuritySettingError(f"there is no such --security-protocol; use one of {get_args(SecurityProtocol)}")
         if self.tls is not None and not self.is_encrypted:
-            raise SecuritySettingError(f"--security-protocol {protocol} has no TLS: leave out --tls-…, or use SASL_SSL")
+            secured = "SASL_SSL" if protocol.startswith("SASL") or self.sasl is not None else "SSL"
+            raise SecuritySettingError(f"--security-protocol {protocol} has no TLS: leave out --tls-…, or use {secured}")
         if (self.sasl is not None) != protocol.startswith("SASL"):
             missing = "SASL_SSL" if self.sasl else "--sasl-mechanism SCRAM-SHA-512"
             raise SecuritySettingError(
@@ -248,11 +272,15 @@ def is_loopback(address: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _require_readable(path: Path) -> None:
+def _require_readable(path: Path, setting: str) -> None:
     try:
         path.open("rb").close()
     except OSError as exc:
-        raise SecuritySettingError(f"cannot read {path}: {exc.strerror}") from exc
+        raise _unreadable(path, setting, exc) from exc
+
+
+def _unreadable(path: Path, setting: str, exc: OSError) -> SecuritySettingError:
+    return SecuritySettingError(f"{setting} {path}: cannot be read: {exc.strerror}")
 
 
 @lru_cache

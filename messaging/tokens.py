@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import http.client
 import json
 import logging
 import math
@@ -11,14 +10,15 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
-from messaging.errors import SecuritySettingError, TokenError
+from messaging.errors import NoTokenNowError, SecuritySettingError, TokenError
 from messaging.security import is_loopback, read_secret
+from messaging.timed_post import TimedPost
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,18 @@ _MAX_ANSWER_BYTES = 256 * 1024
 _FRESH_PART = 0.8
 #: A token that says nothing of its end is asked for again after this long.
 _UNKNOWN_LIFE_S = 60.0
+#: Ten years; no token lives as long.
+_MAX_LIFE_S = 10 * 365.25 * 86400
+#: The end of the year 9999.
+_MAX_TIME_S = 253_402_300_799
+#: After a renewal that failed, while the last token is good: not sooner, so that a provider that hangs does not hold
+#: up every login; but not later than half of what is left.
+_RETRY_S = 30.0
 #: Source: RFC 6750, section 2.1. Nothing else may stand in the SASL message.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _OK = 200
+_BROKEN = 500
 
 Clock = Callable[[], float]
 
@@ -46,7 +54,7 @@ def expiry_s(token: str) -> float | None:
         ends_s = float(claims["exp"])
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, binascii.Error):
         return None
-    return ends_s if math.isfinite(ends_s) else None
+    return ends_s if 0 <= ends_s <= _MAX_TIME_S else None
 
 
 class TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
@@ -70,7 +78,8 @@ class TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python ha
             TokenError: The token cannot be one, or has ended.
             SecuritySettingError: The file cannot be read.
         """
-        token = _checked(read_secret(self._path), str(self._path))
+        setting = "--sasl-oauth-token-file"
+        token = _checked(read_secret(self._path, setting), f"{setting} {self._path}")
         ends_s = expiry_s(token)
         if ends_s is not None and ends_s <= self._now_s():
             ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends_s))
@@ -130,6 +139,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
 
         Raises:
             TokenError: The provider gives none, and the last one has ended.
+            NoTokenNowError: Likewise, and it may give one later.
         """
         with self._lock:
             now_s = self._now_s()
@@ -137,9 +147,12 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
                 try:
                     self._renew(now_s)
                 except TokenError as exc:
-                    if now_s >= self._ends_at_s:
+                    now_s = self._now_s()  # the attempt took its time
+                    left_s = self._ends_at_s - now_s
+                    if left_s <= 0:
                         raise
-                    log.warning("the last token is used on, for %.0f s: %s", self._ends_at_s - now_s, exc)
+                    self._renew_at_s = now_s + min(_RETRY_S, left_s / 2)
+                    log.warning("the last token is used on, for %.0f s: %s", left_s, exc)
             return self._token
 
     def _renew(self, now_s: float) -> None:
@@ -147,10 +160,12 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
         token = answer.get("access_token")
         if not isinstance(token, str):
             raise TokenError(f"{self._name} gives no access_token: check --sasl-oauth-token-url")
-        self._token = _checked(token, self._name)
         life_s = answer.get("expires_in")
-        if not isinstance(life_s, int | float) or not math.isfinite(life_s):
+        if isinstance(life_s, int | float) and abs(life_s) > _MAX_LIFE_S:
+            raise TokenError(f"{self._name} gives an expires_in that no token has: check --sasl-oauth-token-url")
+        if not isinstance(life_s, int | float) or math.isnan(life_s):
             life_s = (expiry_s(token) or now_s + _UNKNOWN_LIFE_S) - now_s
+        self._token = _checked(token, self._name)
         self._renew_at_s = now_s + _FRESH_PART * life_s
         self._ends_at_s = now_s + life_s
 
@@ -159,53 +174,40 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # kafka-p
         return f"the token URL at {self._host}:{self._port}"
 
     def _ask(self) -> dict[str, Any]:
-        """Ask on a thread of its own, so that neither a slow name server nor a slow answer holds Kafka up."""
-        answers: list[dict[str, Any]] = []
-        errors: list[Exception] = []
-
-        def ask() -> None:
-            try:
-                answers.append(self._post())
-            except Exception as exc:  # noqa: BLE001 - raised below, on the thread that asked
-                errors.append(exc)
-
-        thread = Thread(target=ask, name="token", daemon=True)
-        thread.start()
-        thread.join(self._timeout_s)
-        if answers:
-            return answers[0]
-        if not errors:
-            raise TokenError(f"{self._name} gave no answer within {self._timeout_s:.0f} s")
-        error = errors[0]
-        if isinstance(error, TokenError):
-            raise error
-        # The texts of these errors quote no request, and so neither id nor secret.
-        raise TokenError(f"{self._name} cannot be asked: {error or type(error).__name__}") from error
-
-    def _post(self) -> dict[str, Any]:
-        connection: http.client.HTTPConnection
-        if self._is_encrypted:
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=context)
-        else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        post = TimedPost(
+            self._host,
+            self._port,
+            is_encrypted=self._is_encrypted,
+            timeout_s=self._timeout_s,
+            max_bytes=_MAX_ANSWER_BYTES + 1,
+        )
+        headers = {
+            "Authorization": self._authorization,
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json",
+        }
         try:
-            headers = {
-                "Authorization": self._authorization,
-                "Content-Type": "application/x-www-form-urlencoded",
-                "Accept": "application/json",
-            }
-            connection.request("POST", self._target, self._body, headers)
-            response = connection.getresponse()
-            data = response.read(_MAX_ANSWER_BYTES + 1)
-        finally:
-            connection.close()
+            status, data = post.send(self._target, self._body, headers)
+        except TimeoutError as exc:
+            raise NoTokenNowError(f"{self._name} gave no answer within {self._timeout_s:.0f} s") from exc
+        # The texts of these errors quote no request, and so neither id nor secret.
+        except ssl.SSLCertVerificationError as exc:
+            raise TokenError(
+                f"{self._name} cannot be asked: {exc.verify_message.rstrip('.')}: "
+                "check --sasl-oauth-token-url and the provider's certificate"
+            ) from exc
+        except Exception as exc:
+            reason = getattr(exc, "strerror", None) or exc or type(exc).__name__
+            raise NoTokenNowError(
+                f"{self._name} cannot be asked: {reason}: check --sasl-oauth-token-url, and that the provider runs"
+            ) from exc
         answer = _json_object(data) if len(data) <= _MAX_ANSWER_BYTES else {}
-        if response.status != _OK:  # a redirect, too: it would carry the secret elsewhere
+        if status != _OK:  # a redirect, too: it would carry the secret elsewhere
             code = answer.get("error")
             reason = f" ({code})" if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else ""
-            raise TokenError(
-                f"{self._name} answers {response.status}{reason}: "
+            error = NoTokenNowError if status >= _BROKEN else TokenError
+            raise error(
+                f"{self._name} answers {status}{reason}: "
                 "check --sasl-oauth-token-url, --sasl-oauth-client-id and the secret"
             )
         return answer

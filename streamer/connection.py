@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from config.load import flag_name, variable_name
+from config.secret_files import warn_of_open_file
 from config.settings import KafkaSettings
 from messaging.errors import SecuritySettingError
 from messaging.security import Sasl, Security, Tls, read_secret
@@ -16,8 +18,11 @@ def security_of(settings: KafkaSettings) -> Security:
     Raises:
         SecuritySettingError: A secret cannot be read, or the settings do not go together.
     """
-    key_password = _secret(settings.tls_key_password, settings.tls_key_password_file)
+    key_password = _secret(settings, "tls_key_password")
     files = (settings.tls_ca_file, settings.tls_certificate_file, settings.tls_key_file, key_password)
+    key_file = settings.tls_key_file or settings.tls_certificate_file
+    if key_file is not None:
+        warn_of_open_file(key_file)
     tls = None
     if settings.tls_skip_hostname_check or any(given is not None for given in files):
         tls = Tls(
@@ -31,17 +36,21 @@ def security_of(settings: KafkaSettings) -> Security:
 
 
 def _sasl_of(settings: KafkaSettings) -> Sasl | None:
-    password = _secret(settings.sasl_password, settings.sasl_password_file)
+    password = _secret(settings, "sasl_password")
     tokens = _tokens_of(settings)
     if settings.sasl_mechanism is None:
-        if settings.sasl_username is not None or password is not None or tokens is not None:
-            raise SecuritySettingError("--sasl-mechanism is missing, such as SCRAM-SHA-512 or OAUTHBEARER")
+        given = _first_given(settings, "sasl_password", "sasl_password_file", "sasl_username")
+        if given:
+            raise SecuritySettingError(f"{given} is set, so --sasl-mechanism is needed, such as SCRAM-SHA-512")
+        given = _first_given(settings, "sasl_oauth_token_file", "sasl_oauth_token_url")
+        if given:
+            raise SecuritySettingError(f"{given} is set, so --sasl-mechanism OAUTHBEARER is needed")
         return None
     return Sasl(mechanism=settings.sasl_mechanism, username=settings.sasl_username, password=password, tokens=tokens)
 
 
 def _tokens_of(settings: KafkaSettings) -> TokenFile | ClientCredentials | None:
-    secret = _secret(settings.sasl_oauth_client_secret, settings.sasl_oauth_client_secret_file)
+    secret = _secret(settings, "sasl_oauth_client_secret")
     if settings.sasl_oauth_token_url is not None:
         if settings.sasl_oauth_token_file is not None:
             raise SecuritySettingError("give --sasl-oauth-token-file or --sasl-oauth-token-url, not both")
@@ -51,12 +60,34 @@ def _tokens_of(settings: KafkaSettings) -> TokenFile | ClientCredentials | None:
             secret or "",
             settings.sasl_oauth_scope or "",
         )
-    if settings.sasl_oauth_client_id is not None or secret is not None or settings.sasl_oauth_scope is not None:
-        raise SecuritySettingError("--sasl-oauth-token-url is missing: whom to ask for a token")
-    return TokenFile(settings.sasl_oauth_token_file) if settings.sasl_oauth_token_file is not None else None
+    of_provider = "sasl_oauth_client_id", "sasl_oauth_client_secret", "sasl_oauth_client_secret_file", "sasl_oauth_scope"
+    given = _first_given(settings, *of_provider)
+    if given:
+        raise SecuritySettingError(f"{given} is set, so --sasl-oauth-token-url is needed: whom to ask for a token")
+    if settings.sasl_oauth_token_file is None:
+        return None
+    warn_of_open_file(settings.sasl_oauth_token_file)
+    return TokenFile(settings.sasl_oauth_token_file)
 
 
-def _secret(value: SecretStr | None, path: Path | None) -> str | None:
+def _secret(settings: KafkaSettings, name: str) -> str | None:
+    """Return the secret of this name, or what stands in its file."""
+    value: SecretStr | None = getattr(settings, name)
     if value is not None:
         return value.get_secret_value()
-    return read_secret(path) if path is not None else None
+    path: Path | None = getattr(settings, f"{name}_file")
+    if path is None:
+        return None
+    warn_of_open_file(path)
+    return read_secret(path, flag_name(f"{name}_file"))
+
+
+def _first_given(settings: KafkaSettings, *names: str) -> str:
+    """Name the first of these that is set, as users set it; "" where none is. A secret is no flag."""
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            return f"{variable_name(name)} (or {name} in the settings file)"
+        if value is not None:
+            return flag_name(name)
+    return ""

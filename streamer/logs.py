@@ -15,8 +15,8 @@ _MAX_LINE_CHARS = 2000
 class _OneLine(logging.Formatter):
     """Time, level and message in one line, whatever a message quotes; a traceback only where it was asked for."""
 
-    def __init__(self, *, has_tracebacks: bool) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+    def __init__(self, *, has_tracebacks: bool, speaker: str = "") -> None:
+        super().__init__(f"%(asctime)s %(levelname)s {speaker}%(message)s", "%H:%M:%S")
         self._has_tracebacks = has_tracebacks
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
@@ -28,13 +28,17 @@ class _OneLine(logging.Formatter):
         return "\n".join([first, *(f"  {harmless(line, _MAX_LINE_CHARS)}" for line in others if self._has_tracebacks)])
 
 
-def set_up_logs(*, is_debug: bool) -> None:
+def set_up_logs(*, is_debug: bool, speaker: str = "") -> None:
     """Send warnings of everybody and information of ours to standard error; `--debug` adds details and tracebacks.
 
     kafka-python never says more than warnings: at DEBUG it logs passwords and the bytes of frames.
+
+    Args:
+        is_debug: More of ours, and tracebacks.
+        speaker: What every line begins with, such as `worker 2: `.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(has_tracebacks=is_debug))
+    handler.setFormatter(_OneLine(has_tracebacks=is_debug, speaker=speaker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -60,7 +60,7 @@ class Worker:
         """Whether its last process ended for a reason that another start does not mend."""
         if self.code in (None, 0) or self.code < 0:
             return False
-        failure = (self.summaries or [{}])[-1].get("failure") if self.summaries else None
+        failure = self.summaries[-1]["failure"] if self.summaries else None
         return self.code == _WRONG_USE or (failure is not None and not failure["is_retriable"])
 
 
@@ -71,8 +71,8 @@ class Supervisor:
         """Say what each worker runs.
 
         Args:
-            command: Of one worker; the last line of its output is a JSON object, whose `failure` says whether another
-                start may mend it.
+            command: Of one worker, which is given its `--worker-number` as well; the last line of its output is a JSON
+                object, whose `failure` says whether another start may mend it.
             workers: How many.
             timing: When one is started again, and when it is ended by force.
         """
@@ -80,7 +80,6 @@ class Supervisor:
         self._timing = timing
         self._workers = [Worker(number) for number in range(1, workers + 1)]
         self._stopping = Event()
-        self._began_s = time.monotonic()
         self._lock = Lock()
 
     def run(self, until: Event) -> int:
@@ -130,7 +129,8 @@ class Supervisor:
             delay_s, quick_deaths = (delay_s, quick_deaths + 1) if is_quick else (timing.first_delay_s, 0)
             code = worker.code or 0
             how = f"was killed by {Signals(-code).name}" if code < 0 else f"ended with {code}"
-            never_worked = code > 0 and time.monotonic() - self._began_s < timing.settled_s
+            # Before there was a consumer at all: a wrong address, say, and somebody is there to mend it.
+            never_worked = code > 0 and worker.starts <= 1 and not worker.summaries
             if worker.has_failed_for_good or never_worked or quick_deaths >= _MAX_QUICK_DEATHS:
                 log.error("worker %d %s; all workers end", worker.number, how)
                 self._stop(SIGTERM)
@@ -146,7 +146,7 @@ class Supervisor:
             worker.starts += 1
             try:
                 process = worker.process = subprocess.Popen(
-                    bound_to_this(self._command, SIGTERM),
+                    bound_to_this([*self._command, "--worker-number", str(worker.number)], SIGTERM),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     text=True,

@@ -6,21 +6,28 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 #: From the outside inwards. A camera in the house has no business with what only this machine can reach.
 _ZONES = ("public", "private", "link-local", "loopback")
-_NAT64 = IPv6Network("64:ff9b::/96")
+#: Their last 32 bits are an IPv4 address: NAT64 (RFC 6052), that of one's own network (RFC 8215), SIIT (RFC 2765),
+#: IPv4-compatible (RFC 4291).
+_STANDING_FOR_IPV4 = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")))
 
 
 def zone_of(host: str) -> int:
     """Tell how far inside an IP address is: 0 public, 1 private, 2 link-local, 3 this machine itself.
 
-    An IPv6 address that stands for an IPv4 address (mapped, 6to4, NAT64) is as far inside as that one.
+    An IPv6 address that stands for an IPv4 address (mapped, compatible, 6to4, NAT64, SIIT) is as far inside as that
+    one.
     """
     address = ip_address(host.partition("%")[0])
-    if not isinstance(address, IPv6Address):
-        return _zone(address)
-    if address.ipv4_mapped:
-        return _zone(address.ipv4_mapped)
-    inner = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else address.sixtofour
-    return max(_zone(address), _zone(inner) if inner else 0)
+    inner = _inner(address) if isinstance(address, IPv6Address) else None
+    return _zone(inner or address)
+
+
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    if address.is_loopback or address.is_unspecified:
+        return None
+    if any(address in network for network in _STANDING_FOR_IPV4):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _zone(address: IPv4Address | IPv6Address) -> int:

@@ -2,13 +2,16 @@
 
 import os
 import sys
-from argparse import ArgumentParser
-from typing import Any, NoReturn
+from argparse import SUPPRESS, ArgumentParser
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from config.errors import ConfigError
 from config.settings import ConsumeSettings, EngineSettings, KafkaSettings, ModelSettings, Settings
 from streamer.cli.command import Call, Command
 from streamer.terminal import harmless
+
+if TYPE_CHECKING:
+    from engine.models.classifier import Classifier
 
 #: A worker takes no longer than this to close what it has after it drained.
 _CLOSE_S = 15.0
@@ -76,28 +79,22 @@ def _work(call: Call) -> int:
     # Imported here: the help text needs none of it.
     from messaging.topics import create_topics
     from streamer.compose import classifier_of, consumer_of, group_of, kafka_of, topic_plan
+    from streamer.logs import set_up_logs
     from streamer.stopping import stop_on_signals
     from streamer.telemetry import Role, telemetry
 
     settings = call.loaded.settings
     stop = stop_on_signals()
     group = group_of(settings)
+    number = call.arguments.worker_number
+    if number is not None:
+        set_up_logs(is_debug=call.arguments.debug, speaker=f"worker {number}: ")
     with telemetry(Role.CONSUMER, {"streamer.device": settings.device, "streamer.group": group}):
         classifier = classifier_of(settings)
         try:
-            spec = classifier.spec
-            for assumption in spec.assumptions:
-                print(f"model {harmless(spec.name)}: {harmless(assumption, 500)}", file=sys.stderr)
             create_topics(kafka_of(settings), topic_plan(settings))
-            classes = f"{len(spec.labels)} classes" if classifier.program.outputs else "nothing is computed"
-            print(
-                f"model {harmless(spec.name)} ({classes}) on {harmless(classifier.backend.health().detail, 300)}; "
-                f"group {group} gets every frame of {settings.frames_topic}; give cards the same --group to share",
-                file=sys.stderr,
-            )
-            rows = classifier.program.max_rows
-            if rows is not None and rows > settings.batch_size:
-                print(f"the program takes {rows} rows at a time: --batch-size {rows} fills it", file=sys.stderr)
+            if number in (None, 1):  # the others would say the same
+                _introduce(settings, classifier)
             consumer = consumer_of(settings, classifier)
             failure: BaseException | None = None
             try:
@@ -119,6 +116,24 @@ def _work(call: Call) -> int:
     return 0
 
 
+def _introduce(settings: Settings, classifier: "Classifier") -> None:
+    """Say what is about to classify what."""
+    from streamer.compose import group_of
+
+    spec = classifier.spec
+    for assumption in spec.assumptions:
+        print(f"model {harmless(spec.name)}: {harmless(assumption, 500)}", file=sys.stderr)
+    classes = f"{len(spec.labels)} classes" if classifier.program.outputs else "nothing is computed"
+    print(
+        f"model {harmless(spec.name)} ({classes}) on {harmless(classifier.backend.health().detail, 300)}; "
+        f"group {group_of(settings)} gets every frame of {settings.frames_topic}; give cards the same --group to share",
+        file=sys.stderr,
+    )
+    rows = classifier.program.max_rows
+    if rows is not None and rows > settings.batch_size:
+        print(f"the program takes {rows} rows at a time: --batch-size {rows} fills it", file=sys.stderr)
+
+
 def _report(call: Call, summary: dict[str, Any]) -> None:
     """Say what was done, also where it ended in a failure."""
     from streamer.terminal import print_json
@@ -137,6 +152,7 @@ def _report(call: Call, summary: dict[str, Any]) -> None:
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
+    parser.add_argument("--worker-number", type=int, help=SUPPRESS)  # from whoever supervises
 
 
 COMMAND = Command(

@@ -33,7 +33,7 @@ _MEND_MODEL = "name a model with --model and a back end with --backend that fit 
 
 
 def _checks(settings: Settings, origins: Mapping[str, str]) -> list[Check]:
-    kafka = KafkaChecks(kafka_of(settings), topic_plan(settings))
+    kafka = KafkaChecks(partial(kafka_of, settings), topic_plan(settings))
     return [
         Check("settings", partial(_settings, origins)),
         Check("versions", machine.versions),

@@ -5,7 +5,7 @@ from streamer.dead_letters.plan import ReplayPlan, plan_replay
 from streamer.dead_letters.replay import Failure, ReplayReport, put_back
 from streamer.dead_letters.search import DeadLetterReader, newest
 from streamer.dead_letters.show import WholeDeadLetter, find_dead_letter, frame_bytes
-from streamer.dead_letters.stored import Filters, Place, StoredDeadLetter
+from streamer.dead_letters.stored import Filters, Place, StoredDeadLetter, is_identity
 
 __all__ = [
     "DeadLetterError",
@@ -21,6 +21,7 @@ __all__ = [
     "WholeDeadLetter",
     "find_dead_letter",
     "frame_bytes",
+    "is_identity",
     "newest",
     "plan_replay",
     "put_back",

@@ -2,10 +2,12 @@
 
 DeadLetterError
 ├── DeadLetterNotFoundError   there is none of that id                              (exit 1)
-└── FrameGoneError            the frame's bytes are nowhere any more                (exit 1)
+└── FrameGoneError            the frame's bytes are nowhere, or cannot be read       (exit 1)
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from streamer.terminal import harmless
 
 
 class DeadLetterError(Exception):
@@ -17,6 +19,11 @@ class DeadLetterError(Exception):
 class DeadLetterNotFoundError(DeadLetterError):
     """There is no dead letter of that id."""
 
+    @classmethod
+    def of(cls, identity: str) -> Self:
+        """Make the error about one id."""
+        return cls(f"there is no dead letter {harmless(identity)}: `streamer dlq list` shows what there is")
+
 
 class FrameGoneError(DeadLetterError):
-    """The dead letter has no bytes, and the frame is not where it stood any more."""
+    """The dead letter has no bytes, and the frame is not where it stood any more, or cannot be read there."""

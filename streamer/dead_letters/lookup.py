@@ -67,13 +67,16 @@ def original_of(letter: DeadLetter, frames: RecordLookup, frames_topic: str) -> 
         frames_topic: What that is called; no other is looked into, whatever the dead letter says.
 
     Raises:
-        FrameGoneError: It is not there, or not any more.
+        FrameGoneError: It is not there, or not any more, or cannot be read.
         BrokerUnavailableError: No broker answers.
     """
     where = f"{letter.original_topic}-{letter.original_partition} offset {letter.original_offset}"
     record = None
     if letter.original_topic == frames_topic:
         record = frames.at(letter.original_partition, letter.original_offset)
-    if record is None or read_frame(record).frame_id != letter.frame_id:
+    frame = None if record is None else read_frame(record)
+    if frame is not None and frame.unread is not None:
+        raise FrameGoneError(f"its bytes cannot be had at {where}: {frame.unread}")
+    if frame is None or frame.frame_id != letter.frame_id:
         raise FrameGoneError(f"its bytes are gone: the dead letter has none, and the frame is no more at {where}")
     return record

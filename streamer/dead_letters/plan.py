@@ -24,12 +24,16 @@ class ReplayPlan:
         highest: How many times the frames of these ids were put back already, where they were.
         answered: Dead letters left out, because their group has a result of the frame by now.
         not_found: Ids that were asked for and are no dead letter's.
+        filtered_out: Ids that were asked for, and whose dead letters the filters leave out.
+        seen: How many dead letters there are in all.
     """
 
     letters: list[StoredDeadLetter] = field(default_factory=list)
     highest: dict[str, int] = field(default_factory=dict)
     answered: list[StoredDeadLetter] = field(default_factory=list)
     not_found: list[str] = field(default_factory=list)
+    filtered_out: list[str] = field(default_factory=list)
+    seen: int = 0
 
     def number_of(self, letter: StoredDeadLetter) -> int:
         """Return how many times the frame is put back with the next time."""

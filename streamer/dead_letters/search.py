@@ -22,6 +22,7 @@ class DeadLetterReader:
     """Reads the dead letters that there are at this moment, each partition's in order; for one thread.
 
     Attributes:
+        seen: Dead letters so far, wanted or not; with `Filters.since_us` those before it are not read.
         unreadable: Records so far that are no dead letters of streamer; they are left out.
     """
 
@@ -30,6 +31,7 @@ class DeadLetterReader:
         self._cluster = cluster
         self._topics = topics
         self._on_progress = on_progress
+        self.seen = 0
         self.unreadable = 0
 
     def read(self, filters: Filters) -> Iterator[StoredDeadLetter]:
@@ -49,6 +51,7 @@ class DeadLetterReader:
                 except MessageError:
                     self.unreadable += 1
                     continue
+                self.seen += 1
                 if filters.wants(stored):
                     yield stored
 

@@ -1,6 +1,5 @@
 """Looking at one dead letter."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from streamer.dead_letters.search import DeadLetterReader, OnProgress, ignore_pr
 from streamer.dead_letters.stored import Filters, Place, StoredDeadLetter, read_stored
 from streamer.terminal import harmless
 
-_PLACE = re.compile(r"(\d{1,9}):(\d{1,18})", re.ASCII)
 #: So many others of the same frame are named.
 _MAX_OTHERS = 20
 
@@ -50,8 +48,8 @@ def find_dead_letter(
         BrokerUnavailableError: No broker answers.
     """
     with RecordLookup(cluster, topics.dead_letters) as lookup:
-        match = _PLACE.fullmatch(identity)
-        if match is not None and (found := _at(lookup, Place(int(match[1]), int(match[2])))) is not None:
+        place = Place.read(identity)
+        if place is not None and (found := _at(lookup, place)) is not None:
             return found
         places: list[StoredDeadLetter] = []
         for stored in DeadLetterReader(cluster, topics, on_progress).read(Filters(ids=[identity])):
@@ -62,9 +60,7 @@ def find_dead_letter(
             if found is not None:
                 return found
             places.pop()  # retention was faster
-    raise DeadLetterNotFoundError(
-        f"there is no dead letter {harmless(identity)}: `streamer dlq list` shows what there is"
-    )
+    raise DeadLetterNotFoundError.of(identity)
 
 
 def frame_bytes(cluster: Kafka, topics: TopicNames, found: WholeDeadLetter) -> bytes:

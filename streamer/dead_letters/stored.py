@@ -1,12 +1,18 @@
 """A dead letter as it stands in its topic, without its bytes, and which of them are wanted."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from messaging.dead_letter import DeadLetter, read_dead_letter
 from messaging.errors import MessageError
+from messaging.frame import MAX_ID_CHARS
 from messaging.timestamps import is_writable
+from streamer.terminal import harmless
+
+_PLACE = re.compile(r"(\d{1,9}):(\d{1,18})", re.ASCII)
+_LIKE_A_PLACE = re.compile(r"[-+]?\d*:[-+]?\d*", re.ASCII)
 
 
 class Place(NamedTuple):
@@ -18,6 +24,17 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         """Write it as people give it."""
         return f"{self.partition}:{self.offset}"
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Read what `str` wrote; None where it is none."""
+        match = _PLACE.fullmatch(text)
+        return None if match is None else cls(int(match[1]), int(match[2]))
+
+
+def is_identity(text: str) -> bool:
+    """Tell whether a text may name a dead letter: a place, or a frame's id, and not half a place such as `0:`."""
+    return bool(text) and (_LIKE_A_PLACE.fullmatch(text) is None or Place.read(text) is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +56,11 @@ class StoredDeadLetter:
     def outcome(self) -> tuple[str, str]:
         """Whose outcome of which frame it is: (group, frame id)."""
         return self.letter.group, self.letter.frame_id
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """What people may name it by: its place, and its frame's id as it is and as it is shown."""
+        return str(self.place), *_names(self.letter.frame_id)
 
     def is_newer_than(self, other: "StoredDeadLetter") -> bool:
         """Tell whether it came later: by the log where that says it, else by the clock."""
@@ -74,6 +96,8 @@ def _time_us(timestamp_ms: int | None) -> int:
 class Filters:
     """Which dead letters are wanted; what is None, or empty, does not matter.
 
+    A name may be given as it is, or as it is shown: with its control characters escaped.
+
     Attributes:
         since_us: Written at that time or later, µs since 1970.
         ids: Of these frames, or at these places.
@@ -89,9 +113,14 @@ class Filters:
         """Tell whether this one is wanted."""
         letter = stored.letter
         return (
-            self.camera in (None, letter.camera)
+            (self.camera is None or self.camera in _names(letter.camera))
             and self.reason in (None, letter.reason)
-            and self.group in (None, letter.group)
+            and (self.group is None or self.group in _names(letter.group))
             and (self.since_us is None or stored.written_at_us >= self.since_us)
-            and (not self.ids or letter.frame_id in self.ids or str(stored.place) in self.ids)
+            and (not self.ids or any(identity in self.ids for identity in stored.identities))
         )
+
+
+def _names(name: str) -> tuple[str, ...]:
+    """Return a name as it is and, where that differs, as it is shown."""
+    return (name,) if name.isprintable() else (name, harmless(name, MAX_ID_CHARS))

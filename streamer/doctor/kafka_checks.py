@@ -1,7 +1,8 @@
 """Checks that ask the broker."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import cached_property
 
 from messaging.errors import MessageError
 from messaging.kafka import Kafka
@@ -20,11 +21,20 @@ _STATUSES = 4000
 class KafkaChecks:
     """The checks, which share what they learn."""
 
-    def __init__(self, cluster: Kafka, plan: TopicPlan) -> None:
-        """Remember whom to ask."""
-        self._cluster = cluster
+    def __init__(self, find: Callable[[], Kafka], plan: TopicPlan) -> None:
+        """Remember whom to ask.
+
+        Args:
+            find: Says where the cluster is and how to get in; an error of it is what the first check finds.
+            plan: How the topics should be.
+        """
+        self._find = find
         self._plan = plan
         self._brokers = 1
+
+    @cached_property
+    def _cluster(self) -> Kafka:
+        return self._find()
 
     def broker(self) -> Sequence[Finding]:
         """Connect, and ask who is there."""

@@ -1,6 +1,7 @@
 """An OpenID provider's token endpoint on this machine."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,3 +65,41 @@ def token_provider() -> Iterator[TokenProvider]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@dataclass
+class Trickle:
+    """A server that never comes to an end.
+
+    Attributes:
+        is_hung_up: Set once the other end has closed the connection.
+    """
+
+    port: int
+    is_hung_up: Event = field(default_factory=Event)
+
+
+@contextmanager
+def trickling_server(head: bytes) -> Iterator[Trickle]:
+    """Answer one connection with `head`, and then with a byte every 20 ms."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    trickle, ends = Trickle(listener.getsockname()[1]), Event()
+
+    def serve() -> None:
+        connected, _ = listener.accept()
+        with connected:
+            try:
+                connected.sendall(head)
+                while not ends.wait(0.02):
+                    connected.sendall(b"a")
+            except OSError:
+                trickle.is_hung_up.set()
+
+    thread = Thread(target=serve, name="trickling server", daemon=True)
+    thread.start()
+    try:
+        yield trickle
+    finally:
+        ends.set()
+        thread.join()
+        listener.close()

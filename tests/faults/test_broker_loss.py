@@ -85,7 +85,7 @@ def test_of_three_nodes_the_leader_and_then_the_coordinator_may_die(
 ) -> None:
     scene = new_scene(delivery, three_nodes)
     feeder = scene.feed(FeedPlan(frames=20_000, fps=150))
-    pair = [scene.worker("--transaction-timeout", "10s") for _ in range(2)]
+    pair = [scene.worker() for _ in range(2)]
     for worker in pair:
         worker.wait_for("committed")
     with closing(scene.stage.cluster.admin()) as admin:

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from messaging.record_reading import UNREAD_HEADER
 from streamer.audit import audit
+from streamer.cli.main import main
 from tests.fakes.record_batches import PACKERS, packed_zeros, repacked, varint
 from tests.fakes.waiting import DEADLINE_S
 from tests.integration.stage import Stage, camera_frames, consume_all
@@ -49,8 +50,7 @@ def test_a_bomb_is_a_dead_letter_and_a_warning(
     (letter,) = stage.dead_letters()
     assert letter.reason == "too-large"
     assert (letter.original_topic, letter.original_partition, letter.original_offset) == (stage.topics.frames, 0, 2)
-    (record,) = stage.records(stage.topics.dead_letters)
-    assert b"more than 33554432 bytes" in dict(record.headers)[UNREAD_HEADER]
+    assert "more than 33554432 bytes" in letter.error
     assert stage.committed(settings.group or "")[0] == 5
 
     # Readers without a group, too.
@@ -66,3 +66,14 @@ def test_what_follows_the_packed_bytes_stops_nobody(stage: Stage, monkeypatch: p
     send_packed(stage, monkeypatch, "gzip", PACKERS["gzip"](record) + b"garbage behind it")
     stage.feed(camera_frames("b", 1))
     assert consume_all(stage.settings()).counts.frames == {"classified": 2}
+
+
+def test_what_could_not_be_read_is_not_put_back_empty(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    send_packed(stage, monkeypatch, "gzip", bomb("gzip"))
+    consume_all(stage.settings())
+    for words in (["replay", "--all"], ["show", "0:0", "-o", str(tmp_path / "picture")]):
+        assert main(["dlq", *words, *stage.flags()]) == 1
+        assert f"its bytes cannot be had at {stage.topics.frames}-0 offset 0: what the batch" in capsys.readouterr().err
+    assert len(stage.records(stage.topics.frames)) == 1

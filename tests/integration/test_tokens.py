@@ -11,9 +11,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from messaging.errors import MessagingError, SecuritySettingError, TokenError
+from messaging.errors import MessagingError, NoTokenNowError, SecuritySettingError, TokenError
 from messaging.tokens import ClientCredentials, TokenFile, expiry_s
-from tests.fakes.token_provider import TokenProvider, token_provider
+from tests.fakes.token_provider import TokenProvider, token_provider, trickling_server
+from tests.fakes.waiting import DEADLINE_S, wait_until
 
 SECRET = "hunter2/+ä"
 NOW_S = 1_700_000_000.0
@@ -57,6 +58,9 @@ def credentials(provider: TokenProvider, clock: Clock, scope: str = "") -> Clien
         (jwt(sub="a"), None),
         (jwt(exp=None), None),
         (jwt(exp=[]), None),
+        (jwt(exp=10**400), None),
+        (jwt(exp=-1e300), None),
+        (jwt(exp=1e300), None),
         ("opaque", None),
         ("a.%%%.b", None),
         (f"a.{base64.urlsafe_b64encode(b'[1]').decode()}.b", None),
@@ -163,6 +167,11 @@ def test_while_the_provider_is_away_the_last_token_is_used_to_its_end(
     with caplog.at_level(logging.WARNING):
         assert tokens.token() == "first"
     assert "the last token is used on, for 10 s" in caplog.text
+    for after_s, times in ((4, 2), (2, 3)):  # again after half of what is left
+        clock.now_s += after_s
+        assert tokens.token() == "first"
+        assert len(provider.asked) == times
+    clock.now_s -= 6
     clock.now_s += 10
     with pytest.raises(TokenError, match="answers 503"):
         tokens.token()
@@ -180,6 +189,9 @@ def test_while_the_provider_is_away_the_last_token_is_used_to_its_end(
         (200, [SECRET], r"gives no access_token: check"),
         (200, SECRET.encode(), r"gives no access_token: check"),
         (200, {"access_token": f"a\x01{SECRET}"}, r"holds no bearer token"),
+        (200, {"access_token": "a", "expires_in": 10**400}, r"gives an expires_in that no token has"),
+        (200, {"access_token": "a", "expires_in": -(10**400)}, r"gives an expires_in that no token has"),
+        (200, {"access_token": "a", "expires_in": math.inf}, r"gives an expires_in that no token has"),
         (200, b'{"access_token": "' + b"x" * 300_000 + b'"}', r"gives no access_token: check"),
     ],
     ids=str,
@@ -194,6 +206,57 @@ def test_an_answer_without_a_token_is_one_line_without_secrets(
     assert "\n" not in str(caught.value)
 
 
+def test_while_the_last_token_is_good_a_provider_that_hangs_is_asked_every_half_minute(
+    provider: TokenProvider, clock: Clock
+) -> None:
+    provider.answer = {"access_token": "first", "expires_in": 1000}
+    tokens = ClientCredentials(provider.url, "id", SECRET, timeout_s=0.2, now_s=clock)
+    tokens.token()
+    provider.goes_on.clear()
+    for after_s, times in ((801, 2), (29, 2), (2, 3)):
+        clock.now_s += after_s
+        assert tokens.token() == "first"
+        wait_until(lambda times=times: len(provider.asked) == times, "it was asked")  # type: ignore[misc]
+
+
+def test_a_token_that_ends_while_the_provider_hangs_is_not_used_on(provider: TokenProvider) -> None:
+    times_s = iter([NOW_S, NOW_S + 99, NOW_S + 101])
+    tokens = ClientCredentials(provider.url, "id", SECRET, timeout_s=0.2, now_s=lambda: next(times_s))
+    tokens.token()
+    provider.goes_on.clear()
+    with pytest.raises(NoTokenNowError):
+        tokens.token()
+
+
+@pytest.mark.parametrize(
+    ("status", "is_retriable"), [(302, False), (400, False), (401, False), (500, True), (503, True)]
+)
+def test_what_may_be_over_soon_is_tried_again(
+    provider: TokenProvider, clock: Clock, status: int, is_retriable: bool
+) -> None:
+    provider.status = status
+    with pytest.raises(TokenError) as caught:
+        credentials(provider, clock).token()
+    assert (caught.value.retriable, caught.value.exit_code) == (is_retriable, 1)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "head"),
+    [
+        pytest.param("http", b"HTTP/1.1 200 OK\r\nX-Pad: ", id="headers"),
+        pytest.param("http", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", id="body"),
+        pytest.param("https", b"\x16\x03\x03\x40\x00", id="handshake"),
+    ],
+)
+def test_an_answer_that_trickles_is_given_up_and_its_connection_closed(scheme: str, head: bytes) -> None:
+    with trickling_server(head) as trickle:
+        began_s = time.monotonic()
+        with pytest.raises(NoTokenNowError, match="gave no answer within"):
+            ClientCredentials(f"{scheme}://127.0.0.1:{trickle.port}/token", "id", SECRET, timeout_s=0.3).token()
+        assert time.monotonic() - began_s < 5
+        assert trickle.is_hung_up.wait(DEADLINE_S)
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirects_are_not_followed(provider: TokenProvider, clock: Clock, status: int) -> None:
     provider.status, provider.headers = status, {"Location": provider.url}
@@ -205,14 +268,14 @@ def test_redirects_are_not_followed(provider: TokenProvider, clock: Clock, statu
 def test_a_provider_that_does_not_answer_is_given_up(provider: TokenProvider, clock: Clock) -> None:
     provider.goes_on.clear()
     began_s = time.monotonic()
-    with pytest.raises(TokenError, match=r"gave no answer within|timed out"):
+    with pytest.raises(NoTokenNowError, match=r"gave no answer within"):
         ClientCredentials(provider.url, "id", SECRET, timeout_s=0.2, now_s=clock).token()
     assert time.monotonic() - began_s < 5
 
 
 def test_a_provider_that_is_not_there_is_one_line(clock: Clock) -> None:
     tokens = ClientCredentials("http://127.0.0.1:9/token", "id", SECRET, now_s=clock)
-    with pytest.raises(TokenError, match=r"the token URL at 127\.0\.0\.1:9 cannot be asked: .*refused"):
+    with pytest.raises(NoTokenNowError, match=r"the token URL at 127\.0\.0\.1:9 cannot be asked: .*refused"):
         tokens.token()
 
 

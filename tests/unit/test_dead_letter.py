@@ -155,3 +155,15 @@ def test_what_is_missing_is_empty_or_minus_one(bad: bytes | None) -> None:
     letter = read_dead_letter(record([("original-offset", bad), ("group", None)], value=None))
     assert (letter.original_offset, letter.original_partition) == (-1, -1)
     assert (letter.group, letter.camera, letter.data) == ("", "", b"")
+
+
+def test_what_anybody_may_write_takes_no_more_than_ours() -> None:
+    letter = read_dead_letter(record([("reason", b"r" * 10**6), ("error", b"e" * 10**6)]))
+    assert (letter.reason, letter.error) == ("r" * 50, "e" * 500)
+
+
+def test_the_longest_names_of_ours_are_whole() -> None:
+    frame = frame_of([], key=None, topic="t" * 249, partition=2**31 - 1)
+    letter = read_dead_letter(record_of(dead(frame)))
+    assert letter.camera == "t" * 249 + "-2147483647"
+    assert letter.is_whole

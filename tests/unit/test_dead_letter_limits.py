@@ -58,7 +58,7 @@ def test_the_line_says_what_how_many_why_and_what_to_do() -> None:
     limits = DeadLetterLimits(share=0.5, run=10)
     lines = [limits.note(reason) for reason in [*["empty"] * 3, *["truncated"] * 7]]
     assert lines[-1] == (
-        "10 frames in a row were dead letters, most of them truncated (7): look at them with `streamer dlq list`, then "
+        "10 frames in a row were dead letters, most of them truncated: look at them with `streamer dlq list`, then "
         "restart, or raise --dead-letter-run"
     )
 
@@ -69,7 +69,7 @@ def test_the_line_about_the_share_names_what_is_in_the_window() -> None:
         assert limits.note(reason) is None
     line = next(line for line in (limits.note("truncated") for _ in range(WINDOW_FRAMES)) if line)
     assert line == (
-        "501 of the last 1000 frames were dead letters, most of them truncated (501): look at them with `streamer dlq "
+        "501 of the last 1000 frames were dead letters, most of them truncated: look at them with `streamer dlq "
         "list`, then restart, or raise --dead-letter-share"
     )
 

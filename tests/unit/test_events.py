@@ -8,6 +8,8 @@ from io import StringIO
 from pathlib import Path
 from threading import Barrier, Thread
 
+import pytest
+
 from consumers.events import Events
 
 
@@ -36,6 +38,26 @@ def test_without_a_stream_nothing_is_wanted_and_nothing_happens() -> None:
     assert not events.are_wanted
     events("polled", count=object())  # not even written
     assert Events(StringIO()).are_wanted
+
+
+def test_a_reader_that_went_away_stops_the_events_and_nothing_else() -> None:
+    reader, writer = os.pipe()
+    stream = os.fdopen(writer, "w", encoding="utf-8")
+    events = Events(stream)
+    os.close(reader)
+    events("polled", count=2)
+    assert not events.are_wanted
+    events("polled", count=object())  # not even written
+    with pytest.raises(BrokenPipeError):  # what is left in it
+        stream.close()
+
+
+def test_so_does_a_stream_that_is_closed() -> None:
+    stream = StringIO()
+    stream.close()
+    events = Events(stream)
+    events("polled", count=2)
+    assert not events.are_wanted
 
 
 class Pieces(StringIO):

@@ -3,6 +3,7 @@
 import pytest
 
 from messaging.frame import Frame, frame_id, read_frame, write_frame
+from messaging.stand_in import UNREAD_HEADER, UnreadHeaders
 from messaging.timestamps import format_us, now_us
 from messaging.trace_context import is_traceparent
 from tests.fakes.records import TIME_US, TRACEPARENT, record, record_of
@@ -273,3 +274,10 @@ def test_a_frame_that_is_written_can_be_read() -> None:
     assert frame.truth == "ok"
     assert frame.tracestate == "a=b"
     assert frame.captured_at_us == CAPTURED_US
+
+
+def test_a_stand_in_is_told_by_its_type_and_not_by_a_header_that_anybody_may_send() -> None:
+    stand_in = UnreadHeaders("it is\ndamaged")
+    assert read_frame(record()._replace(headers=stand_in, value=None)).unread == "it is damaged"
+    assert read_frame(record([(UNREAD_HEADER, b"forged")])).unread is None
+    assert read_frame(record(stand_in)).unread is None, "the same headers, as another client sends them"

@@ -49,6 +49,16 @@ def check(guard: PeerGuard, host: str, *, is_redirected: bool) -> None:
         ("64:ff9b::7f00:1", 3),
         ("64:ff9b::a9fe:a9fe", 2),
         ("64:ff9b::808:808", 0),
+        ("64:ff9b:1::7f00:1", 3),
+        ("64:ff9b:1:abcd::a00:7", 1),
+        ("64:ff9b:1::808:808", 0),
+        ("::ffff:0:127.0.0.1", 3),
+        ("::ffff:0:a9fe:a9fe", 2),
+        ("::ffff:0:8.8.8.8", 0),
+        ("::127.0.0.1", 3),
+        ("::10.0.0.7", 1),
+        ("::8.8.8.8", 0),
+        ("2002:808:808::", 0),
     ],
 )
 def test_how_far_inside_an_address_is(host: str, zone: int) -> None:

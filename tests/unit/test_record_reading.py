@@ -2,6 +2,7 @@
 
 import logging
 import resource
+import struct
 import tracemalloc
 from collections import defaultdict
 from typing import Any
@@ -11,7 +12,8 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.record.legacy_records import LegacyRecordBatchBuilder
 
 from messaging.kafka import MAX_MESSAGE_BYTES
-from messaging.record_reading import UNREAD_HEADER, read_any_record
+from messaging.record_reading import MAX_RECORDS, read_any_record
+from messaging.stand_in import UNREAD_HEADER, UnreadHeaders
 from messaging.unpacking import MAX_UNPACKED_BYTES, UnpackError, unpack_into
 from tests.fakes.record_batches import (
     CODECS,
@@ -35,10 +37,11 @@ def _patched() -> None:
 
 
 def unread(record: Any) -> str:
+    assert isinstance(record.headers, UnreadHeaders)
     ((name, why),) = record.headers
-    assert name == UNREAD_HEADER
+    assert (name, why) == (UNREAD_HEADER, record.headers.why.encode())
     assert (record.key, record.value) == (None, None)
-    return str(why.decode())
+    return record.headers.why
 
 
 @pytest.mark.parametrize("packer", ["none", *PACKERS])
@@ -209,6 +212,31 @@ def test_formats_of_old_are_bounded_too(magic: int, packer: str, caplog: pytest.
     assert "more than" in unread(records[-1])
     assert len(records) == 2
     assert len(caplog.records) == 1
+
+
+def test_a_batch_of_a_million_records_is_read_up_to_the_bound(caplog: pytest.LogCaptureFixture) -> None:
+    def batch(count: int, base_offset: int) -> bytes:
+        records = PACKERS["zstd"](b"".join(record_bytes(number, b"") for number in range(count)))
+        return batch_bytes(records, count, codec=CODECS["zstd"], base_offset=base_offset)
+
+    full = partition_records(batch(MAX_RECORDS, 0)).take()
+    assert (len(full), caplog.records) == (MAX_RECORDS, [])
+    assert not isinstance(full[-1].headers, UnreadHeaders)
+    over = partition_records(batch(MAX_RECORDS + 50, 7) + batch_bytes(THREE, 3, base_offset=MAX_RECORDS + 57)).take()
+    assert [record.offset - MAX_RECORDS for record in over[-5:]] == [6, 56, 57, 58, 59]
+    assert f"offsets {MAX_RECORDS + 7} to {MAX_RECORDS + 56} was not read: it has more than" in unread(over[-4])
+    assert len(caplog.records) == 1
+
+
+def test_so_is_one_in_a_format_of_old() -> None:
+    builder = LegacyRecordBatchBuilder(magic=1, compression_type=CODECS["gzip"], batch_size=100 * _MIB)
+    for offset in range(MAX_RECORDS + 1):
+        builder.append(offset, timestamp=1, key=None, value=b"")
+    data = bytearray(builder.build())
+    struct.pack_into(">q", data, 0, MAX_RECORDS)  # the last one's, as a broker has it
+    records = partition_records(bytes(data)).take()
+    assert [record.offset for record in records[-2:]] == [MAX_RECORDS - 1, MAX_RECORDS]
+    assert "more than 100000 records" in unread(records[-1])
 
 
 class _Subscriptions:

@@ -8,6 +8,7 @@ from messaging.cloudevents import Message
 from messaging.dead_letter import read_dead_letter, write_dead_letter, write_replay
 from messaging.errors import MessageError
 from messaging.frame import MAX_REPLAY, Frame, read_frame
+from messaging.stand_in import UNREAD_HEADER
 from tests.fakes.records import TIME_US, TRACEPARENT, record, record_of
 
 HEADERS: list[tuple[str, bytes | None]] = [
@@ -92,6 +93,17 @@ def test_a_header_that_was_taken_back_does_not_come_back() -> None:
     assert [value for name, value in replay.headers if name == "x-site"] == [b"\xff\x00", b"last"]
 
 
+@pytest.mark.parametrize("max_message_bytes", [100_000, 3], ids=["its own", "the original"])
+def test_no_header_says_that_the_frame_could_not_be_read(max_message_bytes: int) -> None:
+    original = record([*HEADERS, (UNREAD_HEADER, b"forged")])
+    letter = letter_of(read_frame(original), max_message_bytes=max_message_bytes)
+    assert UNREAD_HEADER not in dict(letter.headers)
+    forged = letter._replace(headers=[*letter.headers, (UNREAD_HEADER, b"forged")])
+    replay = write_replay(forged, 1, None if max_message_bytes > 3 else original)
+    assert UNREAD_HEADER not in dict(replay.headers)
+    assert dict(replay.headers)["x-site"] == b"\xff\x00"
+
+
 def test_an_empty_frame_has_all_the_bytes_that_there_are() -> None:
     message = write_dead_letter(read_frame(record(HEADERS, value=None)), "g", "empty", "no bytes", max_message_bytes=9)
     assert read_dead_letter(record_of(message)).has_bytes
@@ -121,7 +133,9 @@ def test_the_number_of_a_replay_stays_one_that_is_believed() -> None:
         ("group", b"g" * 1001),
         ("ce_id", b""),
         ("ce_id", b"i" * 1001),
+        ("ce_subject", b"c" * 261),
         ("original-topic", b""),
+        ("original-topic", b"t" * 250),
         ("original-partition", b"-1"),
         ("original-offset", b"x"),
     ],

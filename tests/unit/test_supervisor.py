@@ -17,11 +17,11 @@ from streamer.supervisor import Supervisor, Timing
 from tests.fakes.programs import environ
 from tests.fakes.waiting import DEADLINE_S, wait_until
 
-#: What every worker of these tests begins with. `here / "1"` is there once a process has begun for the first time,
-#: `here / "2"` for the second time, whichever worker it is; they hold its id.
 #: What a worker of these tests says that was told to end.
 DRAINED = {"failure": None, "told": True}
 
+#: What every worker of these tests begins with. `here / "1"` is there once a process has begun for the first time,
+#: `here / "2"` for the second time, whichever worker it is; they hold its id.
 BEGIN = """
 import json, os, signal, sys
 from pathlib import Path
@@ -191,17 +191,20 @@ until_told()
         assert supervised.supervisor.summaries() == [{"failure": failure}, DRAINED]
 
 
-def test_a_failure_without_a_word_is_started_again(tmp_path: Path) -> None:
-    script = """
+def test_a_later_failure_without_a_word_is_started_again(tmp_path: Path) -> None:
+    script = f"""
 if number == 1:
-    print("{half a li", flush=True)
+    {RETRIABLE}
+if number == 2:
+    print("{{half a li", flush=True)
     os._exit(1)
 until_told()
 """
     with running(script, 1, tmp_path) as supervised:
-        supervised.pid(2)
+        supervised.pid(3)
         assert supervised.stop() == 0
-        assert supervised.supervisor.summaries() == [DRAINED]
+        failure = {"error": "fenced", "is_retriable": True}
+        assert supervised.supervisor.summaries() == [{"failure": failure}, DRAINED]
 
 
 @pytest.mark.parametrize("last_line", ["b'\\xff\\xfe'", "b'[1]'", "b'{\"a\": 1}\\nmore'", "b''"])
@@ -211,9 +214,8 @@ def test_what_is_no_summary_is_none(tmp_path: Path, last_line: str) -> None:
         assert supervised.supervisor.summaries() == []
 
 
-@pytest.mark.parametrize("script", ["sys.exit(1)", RETRIABLE])
-def test_a_first_start_that_fails_is_said_at_once(tmp_path: Path, script: str) -> None:
-    with running(script, 1, tmp_path, FIRST_SECONDS) as supervised:
+def test_a_first_start_that_fails_before_it_had_anything_to_say_ends_them_all(tmp_path: Path) -> None:
+    with running("sys.exit(1)", 1, tmp_path, FIRST_SECONDS) as supervised:
         assert supervised.wait() == 1
         assert supervised.begun == 1
 
