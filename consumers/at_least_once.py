@@ -1,22 +1,23 @@
 """At-least-once: outcomes go out as they come; an offset is committed when all outcomes below it are acknowledged."""
 
 import time
-from threading import Condition
 from typing import Any
 
 import kafka.errors
 
 from consumers.batch import Outgoing
 from consumers.committer import Committer
-from consumers.delivery import Delivered, Delivery, Failed, Patience
+from consumers.delivery import Delivered, Delivery, Failed
 from consumers.errors import PublishError
 from consumers.events import Events
 from consumers.ledger import Entry
 from consumers.outcomes import OutcomeWriter
+from consumers.patience import Awaited
 from messaging.kafka import DAY_MS, Kafka, close_producer
 
 #: Several results go in one request; a batch of them leaves after this at the latest.
 _LINGER_MS = 2
+_LOOK_S = 0.01
 
 
 class AtLeastOnce(Delivery):
@@ -29,9 +30,8 @@ class AtLeastOnce(Delivery):
         self._committer = committer
         self._events = events
         self._producer: Any = None
-        self._changed = Condition()
-        self._unacknowledged = 0
-        self._patience = Patience()
+        self._sent = 0  # by the thread that sends
+        self._acknowledged = 0  # by the producer's
 
     def open(self, delivered: Delivered, failed: Failed) -> None:
         """Connect; see `Delivery.open`."""
@@ -47,41 +47,31 @@ class AtLeastOnce(Delivery):
             self._delivered(entry, None)
             return
         topic, message = self._writer.write(outgoing)
-        with self._changed:
-            self._unacknowledged += 1
-            self._patience.began(time.monotonic(), "Kafka has not acknowledged any outcome")
+        self._sent += 1
         try:
             future = self._producer.send(topic, message.value, message.key, message.headers)
         except kafka.errors.KafkaError as exc:
             self._refused(outgoing, topic, exc)
             return
-        future.add_callback(self._acknowledged, entry, outgoing)
+        future.add_callback(self._arrived, entry, outgoing)
         future.add_errback(self._refused, outgoing, topic)
 
     def tend(self, now_s: float) -> None:
         """Commit if it is time."""
         self._committer.commit_if_due(now_s)
-        with self._changed:
-            self._patience.look(now_s)
 
-    def hurry(self) -> None:
-        """Do nothing: outcomes wait for nobody, and whoever gives partitions up commits them."""
-
-    def hold(self) -> bool:
-        """Return True: there are no transactions, and a commit that arrives late harms nobody."""
-        return True
-
-    def go_on(self) -> None:
-        """Do nothing, for the same reason."""
-
-    def assigned(self) -> None:
-        """Do nothing: a dead holder left nothing open."""
+    @property
+    def awaited(self) -> Awaited | None:
+        """The acknowledgement of an outcome."""
+        if self._sent == self._acknowledged:
+            return None
+        return Awaited("Kafka has not acknowledged any outcome", self._acknowledged)
 
     def finish(self, timeout_s: float) -> None:
         """Wait for what is on its way, and commit what is acknowledged."""
         deadline_s = time.monotonic() + timeout_s
-        with self._changed:
-            self._changed.wait_for(lambda: self._unacknowledged == 0, timeout_s / 2)
+        while self._sent > self._acknowledged and time.monotonic() < deadline_s - timeout_s / 2:
+            time.sleep(_LOOK_S)
         self._committer.commit_now(max(deadline_s - time.monotonic(), 0.0))
 
     def close(self, timeout_s: float) -> None:
@@ -92,16 +82,12 @@ class AtLeastOnce(Delivery):
 
     # On the producer's thread, which swallows what a callback raises.
 
-    def _acknowledged(self, entry: Entry[Outgoing], outgoing: Outgoing, _: Any) -> None:
+    def _arrived(self, entry: Entry[Outgoing], outgoing: Outgoing, _: Any) -> None:
         if self._events.are_wanted:
             self._events("produced", offsets={outgoing.frame.partition: outgoing.frame.offset})
         self._committer.acknowledged(outgoing.frame)
         self._delivered(entry, outgoing)
-        with self._changed:
-            self._unacknowledged -= 1
-            self._patience.moved(time.monotonic(), is_waiting=self._unacknowledged > 0)
-            if not self._unacknowledged:
-                self._changed.notify_all()
+        self._acknowledged += 1
 
     def _refused(self, outgoing: Outgoing, topic: str, exc: BaseException) -> None:
         """Give up: kafka-python has tried for as long as it makes sense, and its producer is of no more use."""

@@ -20,6 +20,7 @@ from consumers.events import Events
 from consumers.in_flight import InFlight, PendingCommit
 from consumers.ledger import Entry
 from consumers.outcomes import outcomes_of, rejections_of
+from consumers.patience import Patience
 from consumers.rebalance import Holder
 from consumers.slots import Slot
 from consumers.status import StatusReporter
@@ -98,6 +99,7 @@ class Consumer(Holder):
         self._stop_by_s: float | None = None
         self._failure: BaseException | None = None
         self._last_activity_s: float | None = None
+        self._patience = Patience()
         self._status = StatusReporter(
             status_topic, parts.status, parts.frames, parts.pipeline, self.counts, parts.backend.slots, parts.telemetry
         )
@@ -141,8 +143,14 @@ class Consumer(Holder):
         elif not self._in_flight.wait_for_room(_BUSY_POLL_S):
             self._parts.frames.stay()
         self._parts.dispatcher.dispatch()
-        self._delivery.tend(time.monotonic())
+        self._tend()
         self._report()
+
+    def _tend(self) -> None:
+        """Commit what is due, and warn when Kafka keeps silent."""
+        now_s = time.monotonic()
+        self._delivery.tend(now_s)
+        self._patience.look(now_s, self._delivery.awaited or self._status.awaited)
 
     def _poll_timeout_s(self) -> float:
         """Return how long a poll may wait: until a batch is due, or something has to be looked after."""
@@ -272,7 +280,7 @@ class Consumer(Holder):
             self._parts.dispatcher.dispatch()
             self._finished.put(None)
             self._delivery.hurry()
-            self._delivery.tend(time.monotonic())
+            self._tend()
             self._parts.frames.stay()  # a member that is silent in a rebalance is taken for dead
             self._in_flight.wait_until_drained(0.01)
             self._report("draining")

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 import kafka.errors
 
 from consumers.batch import Outgoing
-from consumers.delivery import Delivered, Delivery, Failed, Patience
+from consumers.delivery import Delivered, Delivery, Failed
 from consumers.errors import ConsumerError, FencedError, PublishError
 from consumers.events import Events
 from consumers.in_flight import InFlight
 from consumers.ledger import Entry
 from consumers.outcomes import OutcomeWriter
+from consumers.patience import Awaited
 from consumers.slots import Slot, Slots
 from consumers.subscription import FrameSubscription, Membership
 from messaging.cloudevents import Message
@@ -113,7 +114,8 @@ class ExactlyOnce(Delivery):
         self._next_try_s = 0.0
         self._tended_at_s = time.monotonic()
         self._longest_pause_s = 0.0
-        self._patience = Patience()
+        self._awaited: Awaited | None = None
+        self._calls = 0
         self._thread = Thread(target=self._run, name="transactions", daemon=True)
 
     def open(self, delivered: Delivered, failed: Failed) -> None:
@@ -135,11 +137,15 @@ class ExactlyOnce(Delivery):
                 self._changed.notify_all()
 
     def tend(self, now_s: float) -> None:
-        """Watch the calls that have no time-out of their own, and whether this process stood still."""
+        """Watch whether this process stood still."""
         with self._changed:
             self._longest_pause_s = max(self._longest_pause_s, now_s - self._tended_at_s)
             self._tended_at_s = now_s
-            self._patience.look(now_s)
+
+    @property
+    def awaited(self) -> Awaited | None:
+        """The answer to a call."""
+        return self._awaited
 
     def hurry(self) -> None:
         """Commit what waits at once."""
@@ -427,10 +433,9 @@ class ExactlyOnce(Delivery):
     @contextmanager
     def _calling(self, call: str) -> Iterator[None]:
         """Let the poll loop see what this thread waits for."""
-        with self._changed:
-            self._patience.began(time.monotonic(), f"Kafka has not answered {call}")
+        self._calls += 1
+        self._awaited = Awaited(f"Kafka has not answered {call}", self._calls)
         try:
             yield
         finally:
-            with self._changed:
-                self._patience.moved(time.monotonic(), is_waiting=False)
+            self._awaited = None

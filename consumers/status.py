@@ -6,6 +6,7 @@ from typing import Final
 
 from consumers.counts import Counts
 from consumers.loss_horizon import Retention
+from consumers.patience import Awaited
 from consumers.status_publisher import StatusPublisher
 from consumers.subscription import FrameSubscription
 from consumers.telemetry import ConsumerTelemetry
@@ -23,8 +24,6 @@ from messaging.topics import topic_settings
 log = logging.getLogger(__name__)
 
 _INTERVAL_S: Final = 1.0
-#: A report that the broker has not acknowledged for so long says that the broker is away.
-_SILENCE_S: Final = 5.0
 #: Anybody may write a status; what claims more partitions than this is not believed.
 _MAX_PARTITIONS: Final = 10_000
 
@@ -56,8 +55,7 @@ class StatusReporter:
         self._state = ""
         self._first_offsets: dict[int, int] = {}
         self._previous = (0.0, 0.0)
-        self._sent_at_s: float | None = None
-        self._is_silent = False
+        self._is_on_its_way = False
 
     def recall(self) -> None:
         """Take over where the group's duty began from the reports of its earlier workers, and ask what is kept for it.
@@ -97,16 +95,15 @@ class StatusReporter:
 
     def report_if_due(self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int) -> None:
         """Send a report if a second has passed, or the state has changed."""
-        if self._sent_at_s is not None:
-            if not self._is_silent and now_s - self._sent_at_s > _SILENCE_S:
-                self._is_silent = True
-                log.warning("Kafka does not answer since %.0f s; waiting for it", now_s - self._sent_at_s)
+        if self._is_on_its_way:
             return
-        if self._is_silent:
-            self._is_silent = False
-            log.warning("Kafka answers again")
         if now_s >= self._next_s or state != self._state:
             self.report(now_s, state, waiting_frames, frames_in_flight)
+
+    @property
+    def awaited(self) -> Awaited | None:
+        """The acknowledgement of a report: where nothing else is waited for, it shows that Kafka is away."""
+        return Awaited("Kafka has not acknowledged a status", self._number) if self._is_on_its_way else None
 
     def report(self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int) -> None:
         """Send a report now."""
@@ -115,11 +112,11 @@ class StatusReporter:
         self._number += 1
         made_at_us = now_us()
         status = self._status(now_s, state, waiting_frames, frames_in_flight, made_at_us)
-        self._sent_at_s = now_s
+        self._is_on_its_way = True
         self._publisher.send(self._topic, write_status(status, self._number, made_at_us), self._delivered)
 
     def _delivered(self) -> None:
-        self._sent_at_s = None
+        self._is_on_its_way = False
 
     def _status(
         self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int, made_at_us: int

@@ -15,6 +15,8 @@ MessagingError
 
 from typing import ClassVar
 
+_SETTINGS_MEND = "`streamer config show` says where each setting comes from, docs/security.md what it is for"
+
 
 class MessagingError(Exception):
     """The root of the errors between this program and Kafka."""
@@ -50,7 +52,13 @@ class BrokerRefusedError(MessagingError):
 
 
 class TokenError(MessagingError):
-    """The token to log in with cannot be had, or has ended."""
+    """The token to log in with cannot be had, or has ended.
+
+    Attributes:
+        mend: Where to look; the message says what is wrong.
+    """
+
+    mend: ClassVar[str] = _SETTINGS_MEND
 
 
 class NoTokenNowError(TokenError):
@@ -67,7 +75,7 @@ class SecuritySettingError(MessagingError):
     """
 
     exit_code = 2
-    mend: ClassVar[str] = "`streamer config show` says where each setting comes from, docs/security.md what it is for"
+    mend: ClassVar[str] = _SETTINGS_MEND
 
 
 class BrokerAddressError(MessagingError):

@@ -107,7 +107,7 @@ class Tls:
     def _load_certificate(self, context: ssl.SSLContext) -> None:
         if self.certificate_file is None:
             if self.key_file is not None or self.key_password is not None:
-                raise SecuritySettingError("--tls-certificate-file is missing: a key, or its password, shows nobody who we are")
+                raise SecuritySettingError("--tls-certificate-file is missing: a key or its password is not enough")
             return
         _require_readable(self.certificate_file, "--tls-certificate-file")
         if self.key_file is not None:
@@ -134,7 +134,8 @@ class Tls:
                     "(--tls-key-file names a key that stands elsewhere)"
                 )
             else:
-                why = f"--tls-certificate-file {self.certificate_file}: holds no certificate to --tls-key-file {key} in PEM"
+                files = f"--tls-certificate-file {self.certificate_file} and --tls-key-file {key}"
+                why = f"{files}: hold no certificate with its key in PEM"
             raise SecuritySettingError(why) from None
 
 
@@ -213,8 +214,8 @@ class Security:
         if protocol not in get_args(SecurityProtocol):
             raise SecuritySettingError(f"there is no such --security-protocol; use one of {get_args(SecurityProtocol)}")
         if self.tls is not None and not self.is_encrypted:
-            secured = "SASL_SSL" if protocol.startswith("SASL") or self.sasl is not None else "SSL"
-            raise SecuritySettingError(f"--security-protocol {protocol} has no TLS: leave out --tls-…, or use {secured}")
+            mend = "SASL_SSL" if protocol.startswith("SASL") or self.sasl is not None else "SSL"
+            raise SecuritySettingError(f"--security-protocol {protocol} has no TLS: leave out --tls-…, or use {mend}")
         if (self.sasl is not None) != protocol.startswith("SASL"):
             missing = "SASL_SSL" if self.sasl else "--sasl-mechanism SCRAM-SHA-512"
             raise SecuritySettingError(

@@ -60,8 +60,8 @@ def _tokens_of(settings: KafkaSettings) -> TokenFile | ClientCredentials | None:
             secret or "",
             settings.sasl_oauth_scope or "",
         )
-    of_provider = "sasl_oauth_client_id", "sasl_oauth_client_secret", "sasl_oauth_client_secret_file", "sasl_oauth_scope"
-    given = _first_given(settings, *of_provider)
+    names = ("client_id", "client_secret", "client_secret_file", "scope")
+    given = _first_given(settings, *(f"sasl_oauth_{name}" for name in names))
     if given:
         raise SecuritySettingError(f"{given} is set, so --sasl-oauth-token-url is needed: whom to ask for a token")
     if settings.sasl_oauth_token_file is None:
@@ -78,8 +78,9 @@ def _secret(settings: KafkaSettings, name: str) -> str | None:
     path: Path | None = getattr(settings, f"{name}_file")
     if path is None:
         return None
+    secret = read_secret(path, flag_name(f"{name}_file"))
     warn_of_open_file(path)
-    return read_secret(path, flag_name(f"{name}_file"))
+    return secret
 
 
 def _first_given(settings: KafkaSettings, *names: str) -> str:

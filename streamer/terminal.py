@@ -2,12 +2,17 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _MAX_CELL_CHARS = 1000
 _WIDTH_OF_A_FILE = 10_000
+#: Columns that may fold keep that much.
+_MIN_COLUMN_WIDTH = 8
 
 
 def harmless(text: str, max_chars: int = 120) -> str:
@@ -26,10 +31,18 @@ def _is_control(character: str) -> bool:
     return category.startswith("C") or category in ("Zl", "Zp")  # the last two end lines
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, unfolded: Collection[str] = ()
+) -> None:
     """Print a table; the cells are shown as they are, never read as markup, and nothing is left out.
 
     A terminal's width folds long cells; in a file or a pipe a row stays one line, so that `grep` finds it whole.
+
+    Args:
+        title: Above the table; none where it is empty.
+        columns: Their names.
+        rows: A cell for each column.
+        unfolded: Columns whose cells stay whole, to be copied; where they do not fit, the terminal breaks the line.
     """
     import sys
 
@@ -39,13 +52,31 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
     table = Table(title=Text(harmless(title, _MAX_CELL_CHARS)) if title else None, title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if number == 0 else "right", overflow="fold")
+        table.add_column(
+            Text(column),
+            justify="left" if number == 0 else "right",
+            overflow="fold",
+            no_wrap=column in unfolded,
+        )
     for row in rows:
         table.add_row(*(Text(harmless(str(cell), _MAX_CELL_CHARS)) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    if unfolded:
+        console.width = max(console.width, _least_width(table))
     with console.capture() as capture:  # rich would end the program where the reader of a pipe left
         console.print(table)
     print(capture.get(), end="")  # noqa: T201
+
+
+def _least_width(table: "Table") -> int:
+    """Return the width at which the unfolded columns are whole, and the others no narrower than is worth reading."""
+    from rich.cells import cell_len
+
+    width = 1
+    for column in table.columns:
+        cells_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+        width += 3 + (cells_width if column.no_wrap else min(cells_width, _MIN_COLUMN_WIDTH))
+    return width
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from streamer.terminal import print_json, print_table
 if TYPE_CHECKING:
     from streamer.dead_letters import StoredDeadLetter, WholeDeadLetter
 
-_COLUMNS = ("camera", "reason", "error", "frame id", "when", "group", "size", "where")
+_COLUMNS = ("where", "when", "frame id", "camera", "reason", "group")
+#: What commands take as it stands here.
+_COPIED = ("where", "when", "frame id")
 
 
 def print_summary(counts: "Counter[tuple[str, str]]", *, is_json: bool) -> None:
@@ -18,27 +20,28 @@ def print_summary(counts: "Counter[tuple[str, str]]", *, is_json: bool) -> None:
     if is_json:
         for (reason, camera), count in rows:
             print_json({"reason": reason, "camera": camera, "count": count})
-    elif rows:
-        print_table("", ("reason", "camera", "count"), [(reason, camera, count) for (reason, camera), count in rows])
     else:
-        print("no dead letters")
+        print_table("", ("reason", "camera", "count"), [(reason, camera, count) for (reason, camera), count in rows])
 
 
 def print_letters(letters: "list[StoredDeadLetter]") -> None:
     """Print a table of dead letters in their order."""
-    if letters:
-        print_table("", _COLUMNS, [_row(stored) for stored in letters])
-    else:
-        print("no dead letters")
+    print_table("", _COLUMNS, [_row(stored) for stored in letters], unfolded=_COPIED)
+
+
+def none_of(seen: int, since_us: int | None = None) -> str:
+    """Say that none of the dead letters that were read is wanted."""
+    since = "" if since_us is None else f" since {format_us(since_us)}"
+    if seen == 0:
+        return f"no dead letters{since}"
+    number = "the one dead letter" if seen == 1 else f"the {seen} dead letters"
+    return f"none of {number}{since} matches"
 
 
 def _row(stored: "StoredDeadLetter") -> tuple[object, ...]:
     letter = stored.letter
-    when = format_us(stored.written_at_us)
-    return (
-        *(letter.camera, letter.reason, letter.error, letter.frame_id, when, letter.group),
-        *(_size(stored), stored.place),
-    )
+    when = f"{format_us(stored.written_at_us).partition('.')[0]}Z"
+    return stored.place, when, letter.frame_id, letter.camera, letter.reason, letter.group
 
 
 def _size(stored: "StoredDeadLetter") -> str:
@@ -67,13 +70,26 @@ def facts_of(stored: "StoredDeadLetter") -> dict[str, object]:
 
 
 def print_whole(found: "WholeDeadLetter") -> None:
-    """Print all that is known of one dead letter, its headers included."""
+    """Print all that is known of one dead letter, with the headers that say more."""
     letter = found.stored.letter
+    shown = {
+        "ce_id": letter.frame_id,
+        "ce_subject": letter.camera,
+        "ce_replay": str(letter.replay),
+        "group": letter.group,
+        "reason": letter.reason,
+        "error": letter.error,
+        "original-topic": letter.original_topic,
+        "original-partition": str(letter.original_partition),
+        "original-offset": str(letter.original_offset),
+    }
     facts = [
         *zip(_COLUMNS, _row(found.stored), strict=True),
+        ("error", letter.error),
+        ("size", _size(found.stored)),
         ("frame at", f"{letter.original_topic}-{letter.original_partition} offset {letter.original_offset}"),
         ("replays before", letter.replay),
-        *((f"header {name}", text) for name, text in headers_of(found)),
+        *((f"header {name}", text) for name, text in headers_of(found) if shown.get(name) != text),
     ]
     print_table("", ("what", "value"), facts)
     if found.others:

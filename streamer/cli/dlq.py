@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from config.settings import KafkaSettings, Settings
 from config.types import parse_duration
 from streamer.cli.command import Call, Command, UsageError, positive
-from streamer.cli.dead_letter_formats import facts_of, headers_of, print_letters, print_summary, print_whole
+from streamer.cli.dead_letter_formats import facts_of, headers_of, none_of, print_letters, print_summary, print_whole
 from streamer.cli.progress import ReadingProgress
 from streamer.terminal import harmless, print_json
 
@@ -18,33 +18,38 @@ if TYPE_CHECKING:
 
 _DEFAULT_COUNT = 1000
 _MAX_NAMED = 20
+#: What `-o` takes for it.
+_STANDARD_OUTPUT = Path("-")
 
 
 def _list(call: Call) -> int:
     from streamer.compose import kafka_of, topic_names
-    from streamer.dead_letters import DeadLetterReader, newest
+    from streamer.dead_letters import DeadLetterReader, StoredDeadLetter, newest
 
     settings, arguments = call.loaded.settings, call.arguments
+    counts, letters = Counter[tuple[str, str]](), list[StoredDeadLetter]()
     with ReadingProgress() as progress:
         reader = DeadLetterReader(kafka_of(settings), topic_names(settings), progress)
         found = reader.read(_filters(arguments))
         if arguments.summary:
-            counts = Counter((stored.letter.reason, stored.letter.camera) for stored in found)
+            counts.update((stored.letter.reason, stored.letter.camera) for stored in found)
+            number = counts.total()
         else:
-            letters, total = newest(found, arguments.count)
+            letters, number = newest(found, arguments.count)
     if reader.unreadable:
         print(f"{reader.unreadable} records are no dead letters of streamer's and were left out", file=sys.stderr)
-    if arguments.summary:
+    if not number and not arguments.json:
+        print(none_of(reader.seen, arguments.since))
+    elif arguments.summary:
         print_summary(counts, is_json=arguments.json)
-        return 0
-    if arguments.json:
+    elif arguments.json:
         for stored in letters:
             print_json(facts_of(stored))
     else:
         print_letters(letters)
-    if total > len(letters):
-        older = total - len(letters)
-        print(f"{older} older ones are not shown: --count {total} shows all, --summary counts them", file=sys.stderr)
+    if not arguments.summary and number > len(letters):
+        older = number - len(letters)
+        print(f"{older} older ones are not shown: --count {number} shows all, --summary counts them", file=sys.stderr)
     return 0
 
 
@@ -54,17 +59,42 @@ def _show(call: Call) -> int:
 
     settings, arguments = call.loaded.settings, call.arguments
     cluster, topics = kafka_of(settings), topic_names(settings)
-    if arguments.output is not None and arguments.output.exists() and not arguments.force:
-        raise UsageError(f"streamer dlq show: {arguments.output} is there already: --force overwrites it")
+    if arguments.output is not None:
+        _check_output(arguments)
+    is_piped = arguments.output == _STANDARD_OUTPUT
     with ReadingProgress() as progress:
         found = find_dead_letter(cluster, topics, arguments.id, progress)
     if arguments.json:
         print_json(facts_of(found.stored) | {"others": list(map(str, found.others)), "headers": headers_of(found)})
-    else:
+    elif not is_piped:
         print_whole(found)
-    if arguments.output is not None:
+    if is_piped:
+        sys.stdout.buffer.write(frame_bytes(cluster, topics, found))
+    elif arguments.output is not None:
         _write(arguments.output, frame_bytes(cluster, topics, found), may_overwrite=arguments.force)
     return 0
+
+
+def _check_output(arguments: Namespace) -> None:
+    """Refuse where the bytes could not be written, before anything is read."""
+    path: Path = arguments.output
+    wrong = ""
+    try:
+        if path == _STANDARD_OUTPUT:
+            if arguments.json:
+                wrong = "-o - and --json both take standard output: give one of them"
+            elif sys.stdout.isatty():
+                wrong = "the bytes of a picture are nothing for a terminal: give -o FILE, or send them into a pipe"
+        elif path.is_dir():
+            wrong = f"{path} is a directory: give the name of a file"
+        elif not path.parent.is_dir():
+            wrong = f"there is no directory {path.parent}: make it first, or give another FILE"
+        elif path.exists() and not arguments.force:
+            wrong = f"{path} is there already: --force overwrites it"
+    except OSError as exc:
+        wrong = f"cannot write {path}: {exc.strerror}"
+    if wrong:
+        raise UsageError(f"streamer dlq show: {wrong}")
 
 
 def _write(path: Path, data: bytes, *, may_overwrite: bool) -> None:
@@ -80,23 +110,24 @@ def _write(path: Path, data: bytes, *, may_overwrite: bool) -> None:
 
 def _replay(call: Call) -> int:
     from streamer.compose import kafka_of, topic_names
-    from streamer.dead_letters import ReplayReport, plan_replay, put_back
+    from streamer.dead_letters import DeadLetterNotFoundError, ReplayReport, plan_replay, put_back
 
     settings, arguments = call.loaded.settings, call.arguments
-    if bool(arguments.ids) == arguments.all:
+    if arguments.ids and arguments.all:
+        raise UsageError("streamer dlq replay: give ids or --all, not both")
+    if not arguments.ids and not arguments.all:
         raise UsageError(
             "streamer dlq replay: give the ids of dead letters or frames, or --all (with filters or without)"
         )
     cluster, topics = kafka_of(settings), topic_names(settings)
     with ReadingProgress() as progress:
         plan = plan_replay(cluster, topics, _filters(arguments), again=arguments.again, on_progress=progress)
-    report = ReplayReport()
     for identity in plan.not_found:
-        print(f"{harmless(identity, 300)}: there is no such dead letter", file=sys.stderr)
-    if arguments.dry_run:
-        if not arguments.json:
-            print_letters(plan.letters)
-    elif plan.letters:
+        print(DeadLetterNotFoundError.of(identity), file=sys.stderr)
+    for identity in plan.filtered_out:
+        print(f"{harmless(identity)} is there, but the filters leave it out", file=sys.stderr)
+    report = ReplayReport()
+    if plan.letters and not arguments.dry_run:
         if not arguments.yes and not _is_confirmed(plan, settings):
             print("nothing was put back", file=sys.stderr)
             return 1
@@ -105,36 +136,49 @@ def _replay(call: Call) -> int:
     for failure in report.failures:
         line = f"{failure.place} {failure.frame_id}: {failure.error}"
         print(harmless(line, 2000), file=sys.stderr)
-    failed = len(report.failures) + len(plan.not_found)
+    done = plan.letters if arguments.dry_run else report.replayed
+    failed = len(report.failures) + len(plan.not_found) + len(plan.filtered_out)
     if arguments.json:
-        print_json(
-            {
-                "dry_run": arguments.dry_run,
-                "chosen": len(plan.letters),
-                "replayed": len(report.replayed),
-                "answered": len(plan.answered),
-                "failed": failed,
-                "groups": dict(Counter(stored.letter.group for stored in report.replayed)),
-            }
-        )
+        figures = {
+            "dry_run": arguments.dry_run,
+            "chosen": len(plan.letters),
+            "would_be_replayed": len(plan.letters) if arguments.dry_run else 0,
+            "replayed": len(report.replayed),
+            "answered": len(plan.answered),
+            "failed": failed,
+            "groups": dict(Counter(stored.letter.group for stored in done)),
+        }
+        print_json(figures)
     else:
-        done = f"{len(plan.letters)} would be" if arguments.dry_run else f"{len(report.replayed)} were"
-        print(f"{done} put back on {settings.frames_topic}{_answered(plan)}; {failed} could not", file=sys.stderr)
+        if arguments.dry_run and plan.letters:
+            print_letters(plan.letters)
+        print(_outcome(plan, len(done), failed, settings, is_dry_run=arguments.dry_run), file=sys.stderr)
     return 1 if failed else 0
+
+
+def _outcome(plan: "ReplayPlan", done: int, failed: int, settings: Settings, *, is_dry_run: bool) -> str:
+    """Say in a line what was put back, or would be."""
+    if not (plan.letters or plan.answered or failed):
+        return f"nothing to put back: {none_of(plan.seen)}"
+    verb = "would be" if is_dry_run else "was" if done <= 1 else "were"
+    could_not = f"; {failed} could not" if failed else ""
+    return f"{done or 'nothing'} {verb} put back on {settings.frames_topic}{_answered(plan)}{could_not}"
 
 
 def _answered(plan: "ReplayPlan") -> str:
     left = len(plan.answered)
+    if left == 1:
+        return "; 1 left out, which has a result by now (--again puts it back, too)"
     return f"; {left} left out, which have a result by now (--again puts them back, too)" if left else ""
 
 
 def _is_confirmed(plan: "ReplayPlan", settings: Settings) -> bool:
-    """Ask, where somebody is there to answer."""
+    """Ask; raises UsageError where nobody is there to answer."""
+    frames = "1 frame" if len(plan.letters) == 1 else f"{len(plan.letters)} frames"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
+        raise UsageError(f"streamer dlq replay: not a terminal: add --yes to put {frames} back, or --dry-run")
     groups = sorted({harmless(stored.letter.group) for stored in plan.letters})
     named = ", ".join(groups[:_MAX_NAMED]) + (" …" if len(groups) > _MAX_NAMED else "")
-    frames = "1 frame" if len(plan.letters) == 1 else f"{len(plan.letters)} frames"
     question = f"put {frames} back on {settings.frames_topic} for {named}{_answered(plan)}? [y/N] "
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -161,36 +205,59 @@ def _time_us(text: str) -> int:
         raise ArgumentTypeError("give how long ago, such as 10m, or a time such as 2026-11-21T08:00:00Z") from None
 
 
+def _reason(text: str) -> str:
+    from messaging.dead_letter import REASONS
+
+    if text not in REASONS:
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(REASONS)}")
+    return text
+
+
+def _identity(text: str) -> str:
+    from streamer.dead_letters import is_identity
+
+    if not is_identity(text):
+        raise ArgumentTypeError(f"{text!r} is neither PARTITION:OFFSET nor a frame's id")
+    return text
+
+
 def _filter_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--camera", metavar="C", help="of this camera alone")
-    parser.add_argument("--reason", metavar="R", help="of this reason alone, such as truncated")
+    parser.add_argument("--reason", type=_reason, metavar="R", help="of this reason alone, such as truncated")
     parser.add_argument("--group", metavar="G", help="of this consumer group alone")
     parser.add_argument("--since", type=_time_us, metavar="TIME", help="not older: 10m (ago), or 2026-11-21T08:00:00Z")
 
 
 def _list_arguments(parser: ArgumentParser) -> None:
     _filter_flags(parser)
-    parser.add_argument(
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument(
         "--count", type=positive, default=_DEFAULT_COUNT, metavar="N", help="the newest N (default: %(default)s)"
     )
-    parser.add_argument("--summary", action="store_true", help="how many, by reason and camera")
+    extent.add_argument("--summary", action="store_true", help="how many, by reason and camera")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
 def _show_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="a frame's id, or where the dead letter stands, such as 0:17")
-    parser.add_argument("-o", dest="output", type=Path, metavar="FILE", help="write the frame's bytes there")
+    parser.add_argument(
+        "id", type=_identity, metavar="ID", help="a frame's id, or where the dead letter stands, such as 0:17"
+    )
+    parser.add_argument(
+        "-o", dest="output", type=Path, metavar="FILE", help="write the frame's bytes there; - is standard output"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def _replay_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("ids", nargs="*", metavar="ID", help="frames' ids, or where dead letters stand, such as 0:17")
+    parser.add_argument(
+        "ids", type=_identity, nargs="*", metavar="ID", help="frames' ids, or where dead letters stand, such as 0:17"
+    )
     parser.add_argument("--all", action="store_true", help="every one that the filters let through")
     _filter_flags(parser)
     parser.add_argument("--again", action="store_true", help="also frames that have a result of the group by now")
     parser.add_argument("--dry-run", action="store_true", help="say what would be put back, and do nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
 
 

@@ -65,23 +65,28 @@ def plan_replay(
         BrokerUnavailableError: No broker answers.
     """
     plan, last = ReplayPlan(), dict[tuple[str, str], StoredDeadLetter]()
-    asked, found = set(filters.ids), set[str]()
+    asked, found = set(filters.ids), dict[str, set[tuple[str, str]]]()
+    reader = DeadLetterReader(cluster, topics, on_progress)
     # Whatever the filters say: a newer one may have come that they do not want.
-    for stored in DeadLetterReader(cluster, topics, on_progress).read(Filters()):
+    for stored in reader.read(Filters()):
         if stored.letter.replay:
             frame_id = stored.letter.frame_id
             plan.highest[frame_id] = max(plan.highest.get(frame_id, 0), stored.letter.replay)
-        found |= asked & {stored.letter.frame_id, str(stored.place)}
+        for identity in asked.intersection(stored.identities):
+            found.setdefault(identity, set()).add(stored.outcome)
         known = last.get(stored.outcome)
         if known is None:
             if filters.wants(stored):
                 last[stored.outcome] = stored
         elif stored.is_newer_than(known):
             last[stored.outcome] = stored
-    plan.not_found = sorted(asked - found)
+    plan.seen = reader.seen
+    plan.not_found = sorted(asked - found.keys())
     by_outcome = replace(filters, ids=())
     plan.letters = [stored for stored in last.values() if by_outcome.wants(stored)]
     plan.letters.sort(key=lambda stored: stored.place)
+    chosen = {stored.outcome for stored in plan.letters}
+    plan.filtered_out = sorted(identity for identity, outcomes in found.items() if chosen.isdisjoint(outcomes))
     if not again and plan.letters:
         answered = _answered(cluster, topics, plan.letters, on_progress)
         plan.answered = [stored for stored in plan.letters if stored.outcome in answered]

@@ -233,7 +233,7 @@ def test_a_frame_over_every_limit_of_ours_is_pointed_at_and_the_stream_goes_on(
     assert main(["dlq", "show", *stage.flags(), "0:0", "-o", str(picture)]) == 0
     assert picture.read_bytes() == huge
     # It can be looked at, and not be sent by us.
-    assert main(["dlq", "replay", *stage.flags(), "--all"]) == 1
+    assert main(["dlq", "replay", *stage.flags(), "--all", "--yes"]) == 1
     assert f"topic {stage.topics.frames} {MAX_MESSAGE_BYTES}" in capsys.readouterr().err
 
 

@@ -146,6 +146,7 @@ def test_a_token_that_is_renewed_in_time_keeps_a_camera_going(secured: SecuredBr
         while not done.is_set():
             draft = tmp_path / "draft"
             draft.write_text(token_of("camera", life_s=4))
+            draft.chmod(0o600)
             draft.replace(path)
             done.wait(0.5)
 

@@ -1,5 +1,6 @@
 """`streamer dlq` as a user runs it, on a real broker."""
 
+import contextlib
 import json
 import os
 import pty
@@ -16,7 +17,7 @@ from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from messaging.cloudevents import Message
-from messaging.dead_letter import write_dead_letter
+from messaging.dead_letter import REASONS, write_dead_letter
 from messaging.frame import Frame, read_frame
 from messaging.outcome import Classified
 from messaging.timestamps import format_us, now_us
@@ -71,7 +72,7 @@ def listed(stage: Stage, capsys: Capture, *flags: str) -> list[dict[str, Any]]:
 
 
 def replayed(stage: Stage, capsys: Capture, *words: str, code: int = 0) -> dict[str, Any]:
-    assert dlq(stage, "replay", "--json", *words) == code
+    assert dlq(stage, "replay", "--json", "--yes", *words) == code
     figures: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
     return figures
 
@@ -91,7 +92,7 @@ def test_the_list_says_what_died_where_and_why(stage: Stage, capsys: Capture) ->
     assert len(rows) == 3
     for row, place in zip(rows, ("0:0", "0:1", "0:2"), strict=True):  # the newest last
         assert place in row
-    for text in ("camera", "when", frames[0].frame_id, "it is truncated", str(len(frames[0].data)), "left behind"):
+    for text in ("camera", "when", frames[0].frame_id, "truncated"):
         assert text in out
     first, second, _ = listed(stage, capsys)
     assert first["written_at"] <= second["written_at"] <= format_us(now_us())
@@ -158,6 +159,92 @@ def test_without_any_the_list_says_so(stage: Stage, capsys: Capture) -> None:
     assert dlq(stage, "list") == 0
     assert capsys.readouterr().out == "no dead letters\n"
     assert listed(stage, capsys) == []
+
+
+def test_a_filter_that_matches_nothing_says_so(stage: Stage, capsys: Capture) -> None:
+    three_dead(stage)
+    for flags in (["--camera", "c"], ["--camera", "c", "--summary"], ["--reason", "empty"]):
+        assert dlq(stage, "list", *flags) == 0
+        assert capsys.readouterr().out == "none of the 3 dead letters matches\n"
+    assert dlq(stage, "list", "--since", "2100-01-01T00:00:00Z") == 0
+    assert capsys.readouterr().out == "no dead letters since 2100-01-01T00:00:00.000000Z\n"
+
+
+def test_a_reason_that_there_is_not_is_refused(stage: Stage, capsys: Capture) -> None:
+    for command in ("list", "replay"):
+        assert dlq(stage, command, "--reason", "bogus") == 2
+        err = capsys.readouterr().err
+        assert f"'bogus' is none of {', '.join(REASONS)}" in err
+
+
+def test_a_summary_has_no_count(stage: Stage, capsys: Capture) -> None:
+    assert dlq(stage, "list", "--summary", "--count", "1000") == 2
+    assert "--count: not allowed with argument --summary" in capsys.readouterr().err
+
+
+def test_a_name_is_taken_as_it_is_shown(stage: Stage, capsys: Capture) -> None:
+    stage.feed(camera_frames("a", 1))
+    (frame,) = frames_of(stage)
+    frame.camera, frame.frame_id = "evil\x1b[2J", "evil\x1b[2J/s/1"
+    send(stage, stage.topics.dead_letters, dead(frame, group="g\x07"))
+    for flags in (["--camera", "evil\\x1b[2J"], ["--camera", "evil\x1b[2J"], ["--group", "g\\x07"]):
+        assert [letter["id"] for letter in listed(stage, capsys, *flags)] == ["0:0"]
+    assert dlq(stage, "show", "evil\\x1b[2J/s/1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["id"] == "0:0"
+    assert replayed(stage, capsys, "evil\\x1b[2J/s/1")["replayed"] == 1
+
+
+def at_a_terminal(columns: int, *words: str) -> str:
+    """What a command prints where its standard output is a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamer", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"COLUMNS": str(columns), "LINES": "50", "TERM": "xterm", "NO_COLOR": "1"},
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        with contextlib.suppress(OSError):  # the terminal is closed at its end
+            while piece := os.read(ours, 65536):
+                said += piece
+        assert process.wait(DEADLINE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    return said.decode()
+
+
+def test_what_is_to_be_copied_is_not_folded(stage: Stage) -> None:
+    frame = three_dead(stage)[0]
+    frame.frame_id = f"line-1/{'8' * 40}/42"
+    send(stage, stage.topics.dead_letters, dead(frame, "inference-failed", group="streamer-device-0"))
+    shown = at_a_terminal(80, "dlq", "list", *stage.flags())
+    row = next(line for line in shown.splitlines() if "0:3" in line)
+    cells = [cell.strip() for cell in row.split("│")]
+    assert cells[1] == "0:3"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", cells[2])
+    assert cells[3] == frame.frame_id
+
+
+def test_bytes_are_not_for_a_terminal(stage: Stage) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "streamer", "dlq", "show", "0:0", "-o", "-", *stage.flags()],
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert done.returncode == 2
+    assert b"nothing for a terminal" in done.stderr
 
 
 def test_records_of_others_are_left_out_and_counted(stage: Stage, capsys: Capture) -> None:
@@ -248,8 +335,64 @@ def test_the_bytes_are_written_and_nothing_is_overwritten_unasked(
     # This one's bytes stayed behind, and are still where the frame stands.
     assert dlq(stage, "show", "0:1", "-o", str(picture), "--force") == 0
     assert picture.read_bytes() == frames[1].data
-    assert dlq(stage, "show", "0:1", "-o", str(tmp_path / "nowhere" / "x.jpg")) == 1
-    assert "No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "complaint"),
+    [
+        ("nowhere/x.jpg", [], "there is no directory "),
+        ("there.jpg/x.jpg", [], "there is no directory "),
+        ("there.jpg", [], "is there already: --force overwrites it"),
+        ("", [], "is a directory: give the name of a file"),
+        ("", ["--force"], "is a directory: give the name of a file"),
+        ("x" * 300, [], "File name too long"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_shown(
+    stage: Stage, capsys: Capture, tmp_path: Path, name: str, flags: list[str], complaint: str
+) -> None:
+    (tmp_path / "there.jpg").touch()
+    assert dlq(stage, "show", "0:0", "-o", str(tmp_path / name), *flags) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert complaint in err
+    assert err.count("\n") == 1
+
+
+def test_the_bytes_go_to_standard_output_alone(
+    stage: Stage, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = three_dead(stage)
+    capfdbinary.readouterr()
+    assert dlq(stage, "show", "0:0", "-o", "-") == 0
+    assert capfdbinary.readouterr() == (frames[0].data, b"")
+    assert list(tmp_path.iterdir()) == []
+    assert dlq(stage, "show", "0:0", "-o", "-", "--json") == 2
+    assert capfdbinary.readouterr().out == b""
+
+
+@pytest.mark.parametrize("command", ["show", "replay"])
+@pytest.mark.parametrize("identity", ["0:", ":5", "0:-1", ""])
+def test_half_a_place_is_refused(stage: Stage, capsys: Capture, command: str, identity: str) -> None:
+    assert dlq(stage, command, identity) == 2
+    assert f"'{identity}' is neither PARTITION:OFFSET nor a frame's id" in capsys.readouterr().err
+
+
+def test_headers_that_are_shown_above_are_not_shown_again(stage: Stage, capsys: Capture) -> None:
+    frames = three_dead(stage)
+    odd = dead(frames[0])
+    odd.headers.append(("reason", b"truncated" + b"d" * 60))
+    send(stage, stage.topics.dead_letters, odd)
+    assert dlq(stage, "show", "0:0") == 0
+    shown = capsys.readouterr().out
+    for name in ("ce_id", "ce_subject", "group", "reason", "error", "original-offset"):
+        assert f"header {name}" not in shown
+    assert "header ce_truth" in shown
+    for text in ("it is truncated", str(len(frames[0].data))):
+        assert shown.count(text) == 1
+    assert dlq(stage, "show", "0:3") == 0
+    assert "truncated" + "d" * 60 in capsys.readouterr().out  # the column above has its beginning alone
 
 
 def remove_records(stage: Stage, topic: str, partition: int, before: int) -> None:
@@ -403,7 +546,7 @@ def test_bytes_that_stayed_behind_are_fetched_and_what_is_gone_is_told(stage: St
     send(stage, stage.topics.dead_letters, *(dead(frame, max_message_bytes=0) for frame in frames[:3]), dead(frames[3]))
     partition = frames[0].partition
     remove_records(stage, stage.topics.frames, partition, 2)
-    assert dlq(stage, "replay", "--all", "--json") == 1
+    assert dlq(stage, "replay", "--all", "--json", "--yes") == 1
     out, err = capsys.readouterr()
     figures = json.loads(out.splitlines()[-1])
     assert (figures["chosen"], figures["replayed"], figures["failed"]) == (4, 2, 2)
@@ -421,10 +564,10 @@ def test_what_the_topic_cannot_take_does_not_hold_up_the_rest(stage: Stage, caps
     with closing(stage.cluster.admin()) as admin:
         limit = {"max.message.bytes": "200000"}
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, stage.topics.frames, configs=limit)])
-    assert dlq(stage, "replay", "--all") == 1
+    assert dlq(stage, "replay", "--all", "--yes") == 1
     err = capsys.readouterr().err
     assert f"topic {stage.topics.frames} 200000" in err
-    assert "1 were put back" in err
+    assert "1 was put back" in err
     assert [frame.camera for frame in put_back(stage)] == ["b"]
 
 
@@ -432,7 +575,7 @@ def test_a_dead_letter_of_another_frames_topic_is_not_put_on_this_one(stage: Sta
     frames = three_dead(stage)
     frames[0].topic = stage.topics.results  # a forged dead letter would have us write there
     send(stage, stage.topics.dead_letters, dead(frames[0], group="forged"))
-    assert dlq(stage, "replay", "--all", "--group", "forged") == 1
+    assert dlq(stage, "replay", "--all", "--group", "forged", "--yes") == 1
     assert "name that with --frames-topic" in capsys.readouterr().err
     assert put_back(stage) == []
     assert stage.records(stage.topics.results) == []
@@ -440,10 +583,10 @@ def test_a_dead_letter_of_another_frames_topic_is_not_put_on_this_one(stage: Sta
 
 def test_an_id_that_is_not_there_is_told_and_the_others_go_on(stage: Stage, capsys: Capture) -> None:
     three_dead(stage)
-    assert dlq(stage, "replay", "nowhere", "b/test/0", "0:99") == 1
+    assert dlq(stage, "replay", "nowhere", "b/test/0", "0:99", "--yes") == 1
     err = capsys.readouterr().err
-    assert "nowhere: there is no such dead letter" in err
-    assert "0:99: there is no such dead letter" in err
+    for identity in ("nowhere", "0:99"):
+        assert f"there is no dead letter {identity}: `streamer dlq list` shows what there is\n" in err
     assert [frame.frame_id for frame in put_back(stage)] == ["b/test/0"]
 
 
@@ -458,9 +601,57 @@ def test_a_dry_run_does_nothing(stage: Stage, capsys: Capture) -> None:
 
 
 def test_what_to_put_back_must_be_said(stage: Stage, capsys: Capture) -> None:
-    for words in ([], ["--camera", "a"], ["0:1", "--all"]):
+    for words in ([], ["--camera", "a"]):
         assert dlq(stage, "replay", *words) == 2
         assert "give the ids of dead letters or frames, or --all" in capsys.readouterr().err
+    assert dlq(stage, "replay", "0:1", "--all") == 2
+    assert "give ids or --all, not both" in capsys.readouterr().err
+
+
+def test_where_nobody_can_answer_it_is_not_put_back_unasked(stage: Stage, capsys: Capture) -> None:
+    three_dead(stage)
+    for words, frames in ((["--all"], "3 frames"), (["0:0"], "1 frame")):
+        assert dlq(stage, "replay", *words) == 2
+        assert f"not a terminal: add --yes to put {frames} back, or --dry-run\n" in capsys.readouterr().err
+    assert put_back(stage) == []
+
+
+def test_a_replay_of_nothing_says_so(stage: Stage, capsys: Capture) -> None:
+    assert dlq(stage, "replay", "--all") == 0
+    assert capsys.readouterr().err == "nothing to put back: no dead letters\n"
+    three_dead(stage)
+    for flag in ("--yes", "--dry-run"):
+        assert dlq(stage, "replay", "--all", "--camera", "c", flag) == 0
+        assert capsys.readouterr() == ("", "nothing to put back: none of the 3 dead letters matches\n")
+
+
+def test_an_id_that_the_filters_leave_out_is_told(stage: Stage, capsys: Capture) -> None:
+    three_dead(stage)
+    assert dlq(stage, "replay", "0:0", "b/test/0", "--camera", "a", "--yes") == 1
+    err = capsys.readouterr().err
+    assert err == (
+        f"b/test/0 is there, but the filters leave it out\n1 was put back on {stage.topics.frames}; 1 could not\n"
+    )
+    assert [frame.frame_id for frame in put_back(stage)] == ["a/test/0"]
+    assert dlq(stage, "replay", "0:2", "--yes") == 0
+    assert capsys.readouterr().err == f"1 was put back on {stage.topics.frames}\n"
+
+
+def test_a_dry_run_tells_programs_what_it_would_do(stage: Stage, capsys: Capture) -> None:
+    three_dead(stage)
+    figures = replayed(stage, capsys, "--all", "--dry-run")
+    assert (figures["would_be_replayed"], figures["replayed"], figures["groups"]) == (3, 0, {"g": 2, "h": 1})
+
+
+def test_a_dry_run_that_leaves_all_out_shows_no_table(stage: Stage, capsys: Capture) -> None:
+    stage.feed(camera_frames("a", 1, data=jpeg(1, 400)))
+    consume_all(stage.settings(group="first", max_frame_pixels=100_000))
+    assert replayed(stage, capsys, "--all")["replayed"] == 1
+    consume_all(stage.settings(group="first"))
+    assert dlq(stage, "replay", "--all", "--dry-run") == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"nothing would be put back on {stage.topics.frames}; 1 left out, which has a result by now")
 
 
 @pytest.mark.parametrize(("answer", "code", "count"), [("n\n", 1, 0), ("\n", 1, 0), ("y\n", 0, 3), (None, 0, 3)])

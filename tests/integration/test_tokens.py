@@ -107,7 +107,7 @@ def test_what_is_no_token_is_refused_and_not_shown(tmp_path: Path, content: byte
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SecuritySettingError, match=r"cannot read the secret in .*token: No such file or directory$"):
+    with pytest.raises(SecuritySettingError, match=r"token: cannot be read: No such file or directory$"):
         TokenFile(tmp_path / "token").token()
 
 

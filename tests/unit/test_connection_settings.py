@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from config.errors import ConfigError
-from config.load import flag_name, is_secret, known_settings, load
+from config.load import flag_name, is_secret, known_settings, load, variable_name
 from config.schema import settings_schema
 from messaging.errors import SecuritySettingError
 from messaging.security import Sasl, Security, Tls
 from streamer.cli.command import Command, UsageError, make_parser, parse
+from streamer.cli.doctor import _checks
 from streamer.cli.main import main
 from streamer.compose import kafka_of
 from streamer.demo.demo import _environ
+from streamer.doctor.check import run_checks
 
 SECRET = "hunter2"
 SECRETS = [path for path, info in known_settings() if is_secret(info)]
@@ -80,11 +82,11 @@ def test_a_token_of_a_file() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"sasl_username": "camera"}, "--sasl-mechanism is missing"),
-        ({"sasl_oauth_token_file": "token"}, "--sasl-mechanism is missing"),
+        ({"sasl_username": "camera"}, "^--sasl-username is set, so --sasl-mechanism is needed"),
+        ({"sasl_oauth_token_file": "t"}, "^--sasl-oauth-token-file is set, so --sasl-mechanism OAUTHBEARER is needed"),
         ({"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "a"}, "STREAMER_SASL_PASSWORD or give --sasl-password"),
-        ({"sasl_mechanism": "PLAIN", "sasl_username": "a", "sasl_password_file": "no"}, "cannot read the secret in no"),
-        ({"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_client_id": "a"}, "--sasl-oauth-token-url is missing"),
+        ({"sasl_mechanism": "PLAIN", "sasl_username": "a", "sasl_password_file": "no"}, "^--sasl-password-file no: ca"),
+        ({"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_client_id": "a"}, "so --sasl-oauth-token-url is needed"),
         ({"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_url": "https://a"}, "needs --sasl-oauth-client-id"),
         (
             {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_url": "https://a", "sasl_oauth_token_file": "t"},
@@ -100,9 +102,105 @@ def test_settings_that_do_not_do(given: dict[str, str], says: str) -> None:
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_secret_stands_in_one_place(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"give {name} or {name}_file, not both"):
-        load({name: SECRET, f"{name}_file": "file"})
+def test_a_secret_stands_in_one_place(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable_name(name), SECRET)
+    for path, flags, second in (
+        ("other.toml", {f"{name}_file": "file"}, f"{flag_name(name)}-file"),
+        ("streamer.toml", {}, f"{name}_file in streamer.toml"),
+    ):
+        Path(path).write_text(f"{name}_file = 'file'")
+        with pytest.raises(ConfigError) as caught:
+            load(flags)
+        assert str(caught.value) == f"{variable_name(name)} and {second} give the same secret: leave one of them out"
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_alone_says_what_else_it_needs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable_name(name), SECRET)
+    needs = {
+        "sasl_password": "is set, so --sasl-mechanism is needed, such as SCRAM-SHA-512",
+        "sasl_oauth_client_secret": "is set, so --sasl-oauth-token-url is needed: whom to ask for a token",
+        "tls_key_password": "--tls-certificate-file is missing: a key or its password is not enough",
+    }
+    with pytest.raises(SecuritySettingError) as caught:
+        security().client_settings([])
+    given = f"{variable_name(name)} (or {name} in the settings file) "
+    assert str(caught.value) == ("" if name == "tls_key_password" else given) + needs[name]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sasl_mechanism": "PLAIN", "sasl_username": "camera", "sasl_password_file": "file"},
+        {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_file": "file"},
+        {
+            "sasl_mechanism": "OAUTHBEARER",
+            "sasl_oauth_token_url": "https://a",
+            "sasl_oauth_client_id": "a",
+            "sasl_oauth_client_secret_file": "file",
+        },
+        {"tls_certificate_file": "camera.pem", "tls_key_file": "key", "tls_key_password_file": "file"},
+        {"tls_certificate_file": "camera.pem", "tls_key_file": "file"},
+        {"tls_certificate_file": "file"},
+    ],
+    ids=lambda given: list(given)[-1],
+)
+@pytest.mark.parametrize(("mode", "warns"), [(0o644, True), (0o604, True), (0o640, False), (0o600, False)])
+def test_a_secret_that_everybody_may_read_is_warned_about_once(
+    given: dict[str, str], mode: int, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path("file").absolute()
+    path.write_text(SECRET)
+    path.chmod(mode)
+    for _ in range(2):
+        security(**given)
+    said = f"{path} holds a secret, and every user of this machine may read it: chmod 600 {path}"
+    assert caplog.messages == ([said] if warns else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "warns"),
+    [
+        (f"sasl_password = '{SECRET}'", 0o644, True),
+        (f"sasl_password = '{SECRET}'", 0o600, False),
+        ("sasl_password_file = 'file'", 0o644, False),
+    ],
+)
+def test_a_settings_file_that_everybody_may_read_is_warned_about_where_it_has_a_secret(
+    text: str, mode: int, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path("streamer.toml")
+    path.write_text(text)
+    path.chmod(mode)
+    load({})
+    assert [f"chmod 600 {path.absolute()}" in message for message in caplog.messages] == [True] * warns
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_secret_of_another_owner_is_let_be(caplog: pytest.LogCaptureFixture) -> None:
+    path = Path("password")
+    path.write_text(SECRET)
+    path.chmod(0o644)
+    os.chown(path, os.geteuid() + 1, -1)
+    security(sasl_mechanism="PLAIN", sasl_username="camera", sasl_password_file="password")
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"sasl_mechanism": "PLAIN", "sasl_username": "a"}, "PLAIN needs a password that is not empty"),
+        ({"tls_ca_file": "no.pem"}, "--tls-ca-file no.pem: cannot be read: No such file or directory"),
+        ({"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_file": "no"}, "--sasl-oauth-token-file no: cannot be"),
+    ],
+)
+def test_the_doctor_shows_settings_that_do_not_do(given: dict[str, str], says: str) -> None:
+    loaded = load(given)
+    checks = [check for check in _checks(loaded.settings, loaded.origins) if check.name in ("broker", "topics")]
+    broker, topics = run_checks(checks)
+    assert (broker.name, broker.state, topics.state) == ("broker", "fail", "info")
+    assert broker.found.startswith(says)
+    assert broker.mend.startswith("`streamer config show`")
 
 
 # -- no secret is a flag, and none is shown --------------------------------------------------------

@@ -1,6 +1,7 @@
 """TLS and login as settings of kafka-python's clients: what is refused, what is derived, and that no secret shows."""
 
 import logging
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from messaging.errors import BrokerRefusedError, SecuritySettingError, TokenErro
 from messaging.kafka import Kafka
 from messaging.refusals import Refusal, refusal
 from messaging.security import Sasl, Security, Tls, is_loopback, read_secret
-from messaging.tokens import TokenFile
+from messaging.tokens import ClientCredentials, TokenFile
 
 SECRET = "hunter2"
 HERE, FAR = ["127.0.0.1:9092"], ["kafka-1:9093", "127.0.0.1:9092"]
@@ -79,8 +80,9 @@ def test_the_protocol_follows_from_the_parts(given: dict[str, Any], protocol: st
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"protocol": "PLAINTEXT", "tls": Tls()}, "PLAINTEXT has no TLS"),
-        ({"protocol": "SASL_PLAINTEXT", "tls": Tls(), "sasl": SCRAM}, "SASL_PLAINTEXT has no TLS"),
+        ({"protocol": "PLAINTEXT", "tls": Tls()}, "PLAINTEXT has no TLS: .*, or use SSL$"),
+        ({"protocol": "PLAINTEXT", "tls": Tls(), "sasl": SCRAM}, "PLAINTEXT has no TLS: .*, or use SASL_SSL$"),
+        ({"protocol": "SASL_PLAINTEXT", "tls": Tls(), "sasl": SCRAM}, "PLAINTEXT has no TLS: .*, or use SASL_SSL$"),
         ({"protocol": "PLAINTEXT", "sasl": SCRAM}, "PLAINTEXT has no login: use SASL_SSL"),
         ({"protocol": "SSL", "sasl": SCRAM}, "SSL has no login: use SASL_SSL"),
         ({"protocol": "SASL_SSL"}, "SASL_SSL needs a login: use --sasl-mechanism"),
@@ -139,7 +141,7 @@ def test_every_client_knows_our_settings(client: Any, token_file: Path) -> None:
 def test_a_token_that_cannot_be_had_is_said_before_anybody_connects(tmp_path: Path) -> None:
     tokens = TokenFile(tmp_path / "nowhere")
     cluster = Kafka("127.0.0.1:9", security=Security(sasl=Sasl(mechanism="OAUTHBEARER", tokens=tokens)))
-    with pytest.raises(SecuritySettingError, match="nowhere: No such file"):
+    with pytest.raises(SecuritySettingError, match=r"^--sasl-oauth-token-file .*nowhere: cannot be read: No such file"):
         cluster.admin()
 
 
@@ -225,14 +227,15 @@ def test_files_that_are_wrong(tmp_path: Path, leaf: trustme.LeafCert) -> None:
     trustme.CA().issue_cert("other").private_key_pem.write_to_path(other)
     encrypt(leaf, encrypted)
     for given, says in (
-        ({"ca_file": tmp_path / "no"}, "cannot read --tls-ca-file .*no: No such file"),
-        ({"ca_file": text}, "text holds no certificates in PEM"),
-        ({"certificate_file": tmp_path / "no"}, "cannot read .*no: No such file"),
-        ({"certificate_file": cert, "key_file": tmp_path / "no"}, "cannot read .*no: No such file"),
-        ({"certificate_file": tmp_path}, "cannot read .*: Is a directory"),
-        ({"certificate_file": text, "key_file": key}, "hold no certificate with its key in PEM"),
-        ({"certificate_file": cert}, "hold no certificate with its key in PEM"),
-        ({"certificate_file": cert, "key_file": ca}, "hold no certificate with its key in PEM"),
+        ({"ca_file": tmp_path / "no"}, "^--tls-ca-file .*no: cannot be read: No such file"),
+        ({"ca_file": text}, "^--tls-ca-file .*text: holds no certificates in PEM"),
+        ({"certificate_file": tmp_path / "no"}, "^--tls-certificate-file .*no: cannot be read: No such file"),
+        ({"certificate_file": cert, "key_file": tmp_path / "no"}, "^--tls-key-file .*no: cannot be read: No such file"),
+        ({"certificate_file": tmp_path}, "cannot be read: Is a directory"),
+        ({"certificate_file": text, "key_file": key}, "text and --tls-key-file .*: hold no certificate with"),
+        ({"certificate_file": text}, "^--tls-certificate-file .*text: holds no certificate with its key in PEM"),
+        ({"certificate_file": cert}, "cert.pem: holds no certificate with its key in PEM"),
+        ({"certificate_file": cert, "key_file": ca}, "and --tls-key-file .*ca.pem: hold no certificate with"),
         ({"certificate_file": cert, "key_file": other}, "other.key is not that of the certificate in .*cert.pem"),
         ({"certificate_file": cert, "key_file": encrypted}, "encrypted: give --tls-key-password-file"),
         (
@@ -249,6 +252,7 @@ def test_files_that_are_wrong(tmp_path: Path, leaf: trustme.LeafCert) -> None:
         with pytest.raises(SecuritySettingError, match=says) as caught:
             Tls(**given).context()
         assert SECRET not in str(caught.value)
+        assert all(str(caught.value).count(str(path)) <= 1 for path in (text, cert))
 
 
 @pytest.mark.parametrize(
@@ -257,18 +261,40 @@ def test_files_that_are_wrong(tmp_path: Path, leaf: trustme.LeafCert) -> None:
 def test_a_secret_in_a_file(tmp_path: Path, content: bytes, secret: str) -> None:
     path = tmp_path / "secret"
     path.write_bytes(content)
-    assert read_secret(path) == secret
+    assert read_secret(path, "--sasl-password-file") == secret
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n", b"two\nlines", b"\xff", b"x" * (64 * 1024 + 1)], ids=lambda c: str(c)[:12]
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"hunter2\nhunter2\n", "has 2 lines, a secret is one"),
+        (b"\nhunter2", "has 2 lines, a secret is one"),
+        (b"hunter2\xff", "is no plain text (UTF-8), a secret is one line of it"),
+        (b"hunter2\0", "is no plain text (UTF-8), a secret is one line of it"),
+        (b"x" * (64 * 1024 + 1), "is larger than 64 KiB, a secret is one line"),
+    ],
+    ids=lambda value: str(value)[:12],
 )
-def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "secret"
     path.write_bytes(content)
-    with pytest.raises(SecuritySettingError, match="holds no secret") as caught:
-        read_secret(path)
-    assert "lines" not in str(caught.value).replace("as one line", "")
+    with pytest.raises(SecuritySettingError) as caught:
+        read_secret(path, "--tls-key-password-file")
+    assert str(caught.value) == f"--tls-key-password-file {path}: {says}"
+
+
+def test_a_provider_that_is_away_says_what_to_check() -> None:
+    with socket.socket() as nobody:  # it has a port, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(TokenError) as caught:
+            ClientCredentials(f"http://{where}/token", "camera", SECRET).token()
+    assert str(caught.value) == (
+        f"the token URL at {where} cannot be asked: Connection refused: "
+        "check --sasl-oauth-token-url, and that the provider runs"
+    )
 
 
 # -- why a connection failed -----------------------------------------------------------------------
