@@ -22,9 +22,9 @@ from consumers.patience import Awaited
 from consumers.slots import Slot, Slots
 from consumers.subscription import FrameSubscription, Membership
 from messaging.cloudevents import Message
-from messaging.errors import BrokerUnavailableError, MessagingError
+from messaging.errors import BrokerUnavailableError, FencedProducerError, MessagingError, StuckTransactionError
 from messaging.kafka import Kafka
-from messaging.transactions import FencedProducerError, StuckTransactionError, Transactions
+from messaging.transactions import Transactions
 
 log = logging.getLogger(__name__)
 

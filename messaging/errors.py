@@ -84,6 +84,24 @@ class BrokerAddressError(MessagingError):
     exit_code = 2
 
 
+class StuckTransactionError(MessagingError):
+    """A transaction got no answer in its time; whether it was committed, if that was asked for, is not known."""
+
+    retriable = True
+
+
+class FencedProducerError(MessagingError):
+    """Somebody else has the transactional id by now, or the broker ended the transaction because it was too old.
+
+    Attributes:
+        has_outlived: Whether the transaction was older than its time-out.
+    """
+
+    def __init__(self, message: str, *, has_outlived: bool) -> None:
+        super().__init__(message)
+        self.has_outlived = has_outlived
+
+
 class TopicError(MessagingError):
     """A topic is missing and may not be created, or its settings cannot carry frames."""
 

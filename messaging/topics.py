@@ -190,6 +190,8 @@ def topic_settings(kafka_cluster: Kafka, topic: str) -> dict[str, str]:
         try:
             resource = ConfigResource(ConfigResourceType.TOPIC, topic)
             settings = admin.describe_configs([resource], config_filter="all")["topic"][topic]
+        except kafka.errors.KafkaTimeoutError as exc:
+            raise BrokerUnavailableError.at(kafka_cluster.bootstrap_servers) from exc
         except (kafka.errors.KafkaError, KeyError) as exc:
             raise TopicError(f"cannot read the settings of topic {topic}: {exc}") from exc
     return {key: str(entry["value"]) for key, entry in settings.items()}

@@ -12,26 +12,13 @@ from typing import Any
 import kafka.errors
 
 from messaging.cloudevents import Message
-from messaging.errors import BrokerUnavailableError, MessagingError
+from messaging.errors import (
+    BrokerUnavailableError,
+    FencedProducerError,
+    MessagingError,
+    StuckTransactionError,
+)
 from messaging.kafka import DAY_MS, Kafka, close_producer
-
-
-class StuckTransactionError(MessagingError):
-    """A transaction got no answer in its time; whether it was committed, if that was asked for, is not known."""
-
-    retriable = True
-
-
-class FencedProducerError(MessagingError):
-    """Somebody else has the transactional id by now, or the broker ended the transaction because it was too old.
-
-    Attributes:
-        has_outlived: Whether the transaction was older than its time-out.
-    """
-
-    def __init__(self, message: str, *, has_outlived: bool) -> None:
-        super().__init__(message)
-        self.has_outlived = has_outlived
 
 
 class Transactions:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,14 +81,14 @@ class Trickle:
 
 
 @contextmanager
-def trickling_server(head: bytes) -> Iterator[Trickle]:
-    """Answer one connection with `head`, and then with a byte every 20 ms."""
+def trickling_server(head: bytes, context: ssl.SSLContext | None = None) -> Iterator[Trickle]:
+    """Answer one connection, by TLS where there is a context, with `head`, and then with a byte every 20 ms."""
     listener = socket.create_server(("127.0.0.1", 0))
     trickle, ends = Trickle(listener.getsockname()[1]), Event()
 
     def serve() -> None:
-        connected, _ = listener.accept()
-        with connected:
+        accepted, _ = listener.accept()
+        with context.wrap_socket(accepted, server_side=True) if context is not None else accepted as connected:
             try:
                 connected.sendall(head)
                 while not ends.wait(0.02):

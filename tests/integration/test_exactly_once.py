@@ -20,9 +20,10 @@ from consumers.outcomes import ConsumerIdentity
 from consumers.slots import Slot, Slots
 from engine.models.classifier import Classifier
 from messaging.cloudevents import Message
+from messaging.errors import FencedProducerError
 from messaging.frame import write_frame
 from messaging.reader import TopicReader
-from messaging.transactions import FencedProducerError, Transactions
+from messaging.transactions import Transactions
 from streamer.compose import classifier_of, consumer_of
 from tests.fakes.event_hook import changed, hooked
 from tests.fakes.waiting import DEADLINE_S, wait_until

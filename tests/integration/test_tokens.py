@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 import math
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from messaging.errors import MessagingError, NoTokenNowError, SecuritySettingError, TokenError
 from messaging.tokens import ClientCredentials, TokenFile, expiry_s
+from tests.fakes.certificates import make_certificate
 from tests.fakes.token_provider import TokenProvider, token_provider, trickling_server
 from tests.fakes.waiting import DEADLINE_S, wait_until
 
@@ -254,6 +256,17 @@ def test_an_answer_that_trickles_is_given_up_and_its_connection_closed(scheme: s
         with pytest.raises(NoTokenNowError, match="gave no answer within"):
             ClientCredentials(f"{scheme}://127.0.0.1:{trickle.port}/token", "id", SECRET, timeout_s=0.3).token()
         assert time.monotonic() - began_s < 5
+        assert trickle.is_hung_up.wait(DEADLINE_S)
+
+
+def test_so_is_one_that_trickles_by_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = make_certificate(tmp_path, "IP:127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with trickling_server(b"HTTP/1.1 200 OK\r\nX-Pad: ", context) as trickle:
+        with pytest.raises(NoTokenNowError, match="gave no answer within"):
+            ClientCredentials(f"https://127.0.0.1:{trickle.port}/token", "id", SECRET, timeout_s=1.0).token()
         assert trickle.is_hung_up.wait(DEADLINE_S)
 
 
