@@ -66,6 +66,7 @@ def _records(batch: Any) -> Iterator[Any]:
         except UnpackError as exc:  # some records may be whole
             why = str(exc)
     batch._decompressed = True  # noqa: SLF001
+    batch._buffer = memoryview(batch._buffer)  # noqa: SLF001 - a slice of anything else copies a picture once more
     try:
         for _ in range(min(batch.records_count, MAX_RECORDS)):
             record = _read_record(batch)

@@ -64,7 +64,6 @@ class Scene:
         self._model = save_colour_model(folder / "colours.onnx")
         self._stack = stack
         self.verifier = Verifier(stage.cluster, stage.topics, self.group)
-        self.verifier.open()
         stack.callback(self.verifier.close)
 
     @property

@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 from messaging.dead_letter import read_dead_letter
+from messaging.errors import BrokerUnavailableError
 from messaging.frame import read_frame
 from messaging.kafka import Kafka
 from messaging.outcome import Classified, Skipped, group_source, read_outcome
@@ -76,7 +77,7 @@ class Verifier:
         self._readers: list[tuple[TopicReader, bool]] = []
 
     def open(self) -> None:
-        """Begin to read results and dead letters."""
+        """Begin to read results and dead letters, from their beginning."""
         for topic, is_results in ((self._topics.results, True), (self._topics.dead_letters, False)):
             reader = TopicReader(self._cluster, topic, from_beginning=True)
             reader.open()
@@ -108,8 +109,14 @@ class Verifier:
         acknowledged = {frame.frame_id for frame in ledger.frames.values() if frame.state == "ok"}
 
         def is_accounted() -> bool:
-            self.read()
-            return acknowledged <= {seen.frame_id for seen in self.outcomes} and not self.lag()
+            try:
+                if not self._readers:
+                    self.begin_again()
+                self.read()
+                return acknowledged <= {seen.frame_id for seen in self.outcomes} and not self.lag()
+            except BrokerUnavailableError:  # some of its partitions may be without a leader yet
+                self.close()
+                return False
 
         until_s = time.monotonic() + deadline_s
         while not is_accounted() and time.monotonic() < until_s:

@@ -458,6 +458,7 @@ def test_a_replay_is_classified_by_its_group_and_passed_over_by_others(
     assert figures == {
         "dry_run": False,
         "chosen": large,
+        "would_be_replayed": 0,
         "replayed": large,
         "answered": 0,
         "failed": 0,
@@ -648,6 +649,7 @@ def test_a_dry_run_that_leaves_all_out_shows_no_table(stage: Stage, capsys: Capt
     consume_all(stage.settings(group="first", max_frame_pixels=100_000))
     assert replayed(stage, capsys, "--all")["replayed"] == 1
     consume_all(stage.settings(group="first"))
+    capsys.readouterr()
     assert dlq(stage, "replay", "--all", "--dry-run") == 0
     out, err = capsys.readouterr()
     assert out == ""
