@@ -73,7 +73,7 @@ def test_what_could_not_be_read_is_not_put_back_empty(
 ) -> None:
     send_packed(stage, monkeypatch, "gzip", bomb("gzip"))
     consume_all(stage.settings())
-    for words in (["replay", "--all"], ["show", "0:0", "-o", str(tmp_path / "picture")]):
+    for words in (["replay", "--all", "--yes"], ["show", "0:0", "-o", str(tmp_path / "picture")]):
         assert main(["dlq", *words, *stage.flags()]) == 1
         assert f"its bytes cannot be had at {stage.topics.frames}-0 offset 0: what the batch" in capsys.readouterr().err
     assert len(stage.records(stage.topics.frames)) == 1
