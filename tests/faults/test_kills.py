@@ -55,7 +55,7 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing(
     new_scene: SceneFactory, delivery: Delivery, kills: int
 ) -> None:
     scene = new_scene(delivery)
-    feeder = scene.feed(FeedPlan(frames=500 + 500 * kills, fps=100))
+    feeder = scene.feed(FeedPlan(frames=2_500 * kills, fps=100))
     pair = [scene.worker(faults=_SLOW) for _ in range(2)]
     for worker in pair:
         worker.wait_until(lambda progress: len(progress.held) == PARTITIONS // 2, "its half of the partitions")

@@ -129,7 +129,7 @@ def test_each_role_works_with_no_more_than_its_rights(
 
     replayed = streamer(settings_of("replay"), "dlq", "replay", "--all", "--camera", camera, "--yes")
     assert replayed.returncode == 0, replayed.stderr
-    assert "1 were put back" in replayed.stderr
+    assert "1 was put back" in replayed.stderr
     assert streamer(settings_of("consumer"), *consume).returncode == 0  # for the next way: its rest
 
 
