@@ -139,8 +139,7 @@ class ExactlyOnce(Delivery):
     def tend(self, now_s: float) -> None:
         """Watch whether this process stood still."""
         with self._changed:
-            self._longest_pause_s = max(self._longest_pause_s, now_s - self._tended_at_s)
-            self._tended_at_s = now_s
+            self._note_life(now_s)
 
     @property
     def awaited(self) -> Awaited | None:
@@ -150,14 +149,14 @@ class ExactlyOnce(Delivery):
     def hurry(self) -> None:
         """Commit what waits at once."""
         with self._changed:
-            self._tended_at_s = time.monotonic()  # the poll loop waits for a rebalance, and does not stand still
+            self._note_life(time.monotonic())  # the poll loop waits for a rebalance, and does not stand still
             self._is_hurried = True
             self._changed.notify_all()
 
     def hold(self) -> bool:
         """Begin no further transaction; tell whether none is under way."""
         with self._changed:
-            self._tended_at_s = time.monotonic()  # as above
+            self._note_life(time.monotonic())  # as above
             self._is_held = True
             return self._has_failed or not self._is_committing
 
@@ -197,6 +196,10 @@ class ExactlyOnce(Delivery):
         self._transactions.close(timeout_s)
         if not self._is_open:
             self._slot.end_transactions()
+
+    def _note_life(self, now_s: float) -> None:
+        self._longest_pause_s = max(self._longest_pause_s, now_s - self._tended_at_s)
+        self._tended_at_s = now_s
 
     # On the thread of its own.
 

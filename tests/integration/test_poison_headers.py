@@ -87,7 +87,7 @@ def test_a_header_that_is_too_long_is_not_believed(stage: Stage) -> None:
     (letter,) = stage.dead_letters()
     assert (letter.camera, letter.reason) == ("k3", "empty")
     assert consumer.counts.total == 6
-    assert stage.committed(settings.group or "") == {0: 6}
+    assert stage.committed(settings.group or "")[0] == 6
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
