@@ -9,8 +9,8 @@ from consumers.ledger import Entry, PartitionLedger
 
 Outgoing = TypeVar("Outgoing")
 
-#: Of the room for frames, what is kept for partitions that hold no more than the average.
-_RESERVED_SHARE: Final = 0.5
+#: Of the room for frames, what one of several partitions may hold.
+_LARGEST_SHARE: Final = 0.5
 #: However many partitions share the room, a poll may take so many frames of one: each poll costs CPU.
 _SMALLEST_PORTION: Final = 8
 
@@ -95,18 +95,16 @@ class InFlight(Generic[Outgoing]):
     def portion(self) -> tuple[int, frozenset[int]]:
         """Return how many frames the next poll may take, and of which partitions it may take none.
 
-        Half of the room is kept for partitions that hold no more than the average, and a poll takes no more of
-        it than a partition's share: so none keeps the others out, and whichever has frames is served in its turn.
+        While one of several partitions holds more than half of the room, those above the average have to wait, and a
+        poll takes no more than a partition's share: whichever of the others has frames is served in its turn. Else
+        nothing is held back, since that costs polls and fetches (measured: half of the throughput).
         """
         with self._changed:
             held = {number: len(ledger) for number, ledger in self._ledgers.items()}
             total = sum(held.values())
             room = self._room_beside(total)
-        if len(held) < 2:
+        if len(held) < 2 or max(held.values()) <= (room + total) * _LARGEST_SHARE:
             return room, frozenset()
-        reserve = int((room + total) * _RESERVED_SHARE)
-        if room > reserve:
-            return room - reserve, frozenset()
         share = max((room + total) // len(held), _SMALLEST_PORTION)
         return min(room, share), frozenset(number for number, count in held.items() if count * len(held) > total)
 

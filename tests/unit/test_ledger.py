@@ -129,21 +129,16 @@ def holding(limit: int, *held: int) -> InFlight[str]:
     return in_flight
 
 
-def test_without_contention_a_poll_may_take_what_is_not_kept_for_others() -> None:
-    assert holding(256, 0, 0).portion() == (128, frozenset())
-    assert holding(256, 100, 20).portion() == (8, frozenset())
+def test_partitions_that_share_the_room_are_not_held_back() -> None:
+    assert holding(256, 0, 0).portion() == (256, frozenset())
+    assert holding(256, 100, 20).portion() == (136, frozenset())
+    assert holding(256, 64, 64, 64, 63).portion() == (1, frozenset())
 
 
-def test_under_contention_partitions_above_the_average_are_held_back() -> None:
-    assert holding(256, 100, 10, 18, 0).portion() == (64, frozenset({0})), (
-        "and a poll takes no more than a partition's share"
-    )
-    assert holding(256, 64, 64, 64, 60).portion() == (4, frozenset({0, 1, 2}))
-
-
-def test_whatever_is_held_some_partition_may_be_polled() -> None:
-    assert holding(256, 64, 64, 64, 63).portion() == (1, frozenset({0, 1, 2}))
-    assert holding(256, 50, 50, 50, 50).portion() == (56, frozenset())
+def test_one_that_holds_more_than_half_of_the_room_leaves_the_rest_to_the_others() -> None:
+    assert holding(256, 128, 10, 18, 0).portion() == (100, frozenset())
+    assert holding(256, 129, 10, 18, 0).portion() == (64, frozenset({0})), "and a poll takes a partition's share"
+    assert holding(256, 129, 10, 50, 1).portion() == (64, frozenset({0, 2})), "those above the average wait"
 
 
 def test_a_single_partition_may_have_the_whole_room() -> None:
@@ -162,8 +157,8 @@ def test_the_share_of_few_large_frames_is_of_the_room_that_their_bytes_leave() -
         if offset < 290:
             in_flight.withdraw([entry])
     portion, held_back = in_flight.portion()
-    assert 20 <= portion <= 28, "half of some 64 frames, less the ten that are held"
-    assert held_back == frozenset(), "a partition that is alone in having frames goes on"
+    assert 50 <= portion <= 56, "some 64 frames, less the ten that are held"
+    assert held_back == frozenset()
 
 
 def test_a_commit_that_arrives_after_its_partition_came_back_is_not_counted_on_the_new_ledger() -> None:
