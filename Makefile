@@ -28,7 +28,7 @@ test: backends  ## every test that CI runs
 	$(RUN) pytest -n 3 --dist loadfile
 
 test-faults: backends  ## every fault test, the long ones too (20 minutes), and a table
-	$(RUN) pytest -n 3 --dist loadfile tests/faults -m faults
+	$(RUN) pytest tests/faults -m faults
 
 check: install lint types layers test  ## what CI runs
 

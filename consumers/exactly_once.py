@@ -1,6 +1,7 @@
 """Exactly-once: outcomes and the offsets of their frames in one Kafka transaction per commit interval."""
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -113,7 +114,8 @@ class ExactlyOnce(Delivery):
         self._next_s = 0.0
         self._next_try_s = 0.0
         self._tended_at_s = time.monotonic()
-        self._longest_pause_s = 0.0
+        self._pause_s = 0.0  # how long this process stood still last
+        self._woke_at_s = -math.inf
         self._awaited: Awaited | None = None
         self._calls = 0
         self._thread = Thread(target=self._run, name="transactions", daemon=True)
@@ -198,7 +200,10 @@ class ExactlyOnce(Delivery):
             self._slot.end_transactions()
 
     def _note_life(self, now_s: float) -> None:
-        self._longest_pause_s = max(self._longest_pause_s, now_s - self._tended_at_s)
+        pause_s = now_s - self._tended_at_s
+        # The session may have begun to count with a heartbeat before the pause; a loop that runs pauses for far less.
+        if pause_s >= self._options.session_s / 2:
+            self._pause_s, self._woke_at_s = pause_s, now_s
         self._tended_at_s = now_s
 
     # On the thread of its own.
@@ -255,7 +260,6 @@ class ExactlyOnce(Delivery):
                 self._changed.notify_all()
                 return
             self._is_committing = True
-            self._longest_pause_s = 0.0
         began_ns = time.time_ns()
         offsets = {each.entry.ledger.partition: each.entry.offset + 1 for each in finished}
         sent: list[tuple[_Finished, Any]] = []
@@ -391,14 +395,16 @@ class ExactlyOnce(Delivery):
             self._is_committing = False  # a rebalance under way waits for that, and this for the rebalance
             while not self._is_closing and self._frames.membership == refused:
                 self._changed.wait(0.02)
-            pause_s = max(self._longest_pause_s, time.monotonic() - self._tended_at_s)
+            now_s = time.monotonic()
+            if now_s - self._tended_at_s >= self._options.session_s / 2:  # the poll loop is not awake yet
+                self._note_life(now_s)
+            has_stood_still = now_s - self._woke_at_s < 2 * self._options.session_s
         if self._frames.membership.losses == refused.losses:
             return
-        # The session may have begun to count with a heartbeat before the pause; a loop that runs pauses for far less.
-        if pause_s >= self._options.session_s / 2:
+        if has_stood_still:
             raise FencedError(
-                f"this worker stood still for {pause_s:.1f} s, and group {self._frames.group} gave its partitions to "
-                f"another: it ends, and nothing of its open transaction is published ({why})"
+                f"this worker stood still for {self._pause_s:.1f} s, and group {self._frames.group} gave its "
+                f"partitions to another: it ends, and nothing of its open transaction is published ({why})"
             )
         # It was Kafka that stood still: whatever is held again begins at the last commit.
         log.warning("group %s took this worker for dead; what it had in flight is dropped", self._frames.group)

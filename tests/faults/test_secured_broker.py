@@ -193,7 +193,7 @@ _REFUSALS = {
     ),
     "a token of nobody's": (
         "of_token",
-        {"STREAMER_SASL_OAUTH_TOKEN_FILE": "{folder}/opaque.token"},
+        {"STREAMER_SASL_OAUTH_TOKEN_FILE": "{folder}/strange.token"},
         "refuses the token: check its issuer, audience and end",
     ),
     "an authority that is not trusted": (
@@ -249,7 +249,9 @@ def test_a_refusal_is_one_line_that_says_what_to_check(
     secured: SecuredBroker, way: str, changes: dict[str, str | None], says: str
 ) -> None:
     (secured.folder / "ended.token").write_text(token_of("reader", life_s=1 - int(time.time())))
-    (secured.folder / "opaque.token").write_text("opaque")
+    strange = secured.folder / "strange.token"
+    strange.write_text("opaque")
+    strange.chmod(0o600)
     names = {"folder": str(secured.folder)} | {
         name: getattr(secured, name).rpartition(":")[2] for name in ("scram", "mutual", "plain")
     }
