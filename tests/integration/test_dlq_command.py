@@ -223,7 +223,7 @@ def test_what_is_to_be_copied_is_not_folded(stage: Stage) -> None:
     frame.frame_id = f"line-1/{'8' * 40}/42"
     send(stage, stage.topics.dead_letters, dead(frame, "inference-failed", group="streamer-device-0"))
     shown = at_a_terminal(80, "dlq", "list", *stage.flags())
-    row = next(line for line in shown.splitlines() if "0:3" in line)
+    row = next(line for line in shown.splitlines() if "│ 0:3 " in line)
     cells = [cell.strip() for cell in row.split("│")]
     assert cells[1] == "0:3"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", cells[2])

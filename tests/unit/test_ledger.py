@@ -137,8 +137,8 @@ def test_partitions_that_share_the_room_are_not_held_back() -> None:
 
 def test_one_that_holds_more_than_half_of_the_room_leaves_the_rest_to_the_others() -> None:
     assert holding(256, 128, 10, 18, 0).portion() == (100, frozenset())
-    assert holding(256, 129, 10, 18, 0).portion() == (64, frozenset({0})), "and a poll takes a partition's share"
-    assert holding(256, 129, 10, 50, 1).portion() == (64, frozenset({0, 2})), "those above the average wait"
+    assert holding(256, 129, 0, 0, 0).portion() == (16, frozenset({0})), "and a poll takes a part of a share"
+    assert holding(256, 129, 10, 50, 1).portion() == (16, frozenset({0, 2})), "those above the others' average wait"
 
 
 def test_a_single_partition_may_have_the_whole_room() -> None:
