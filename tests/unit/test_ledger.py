@@ -131,12 +131,12 @@ def holding(limit: int, *held: int) -> InFlight[str]:
 
 def test_partitions_that_share_the_room_are_not_held_back() -> None:
     assert holding(256, 0, 0).portion() == (256, frozenset())
-    assert holding(256, 100, 20).portion() == (136, frozenset())
+    assert holding(256, 90, 20).portion() == (146, frozenset())
     assert holding(256, 64, 64, 64, 63).portion() == (1, frozenset())
 
 
-def test_one_that_holds_more_than_half_of_the_room_leaves_the_rest_to_the_others() -> None:
-    assert holding(256, 128, 10, 18, 0).portion() == (100, frozenset())
+def test_one_that_floods_the_room_leaves_the_rest_to_the_others() -> None:
+    assert holding(256, 96, 10, 18, 0).portion() == (132, frozenset())
     assert holding(256, 129, 0, 0, 0).portion() == (16, frozenset({0})), "and a poll takes a part of a share"
     assert holding(256, 129, 10, 50, 1).portion() == (16, frozenset({0, 2})), "those above the others' average wait"
 
