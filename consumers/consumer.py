@@ -270,7 +270,9 @@ class Consumer(Holder):
     def _report(self, state: str = "running") -> None:
         if self._last_activity_s is None and state == "running":
             state = "starting"
-        self._status.report_if_due(time.monotonic(), state, self._parts.dispatcher.waiting, len(self._in_flight))
+        now_s = time.monotonic()
+        if self._status.is_due(now_s, state):  # asked first: the figures take locks, at every turn of the loop
+            self._status.report(now_s, state, self._parts.dispatcher.waiting, len(self._in_flight))
 
     def _drain(self) -> None:
         """Finish what is in flight, within the time-out, and commit it."""

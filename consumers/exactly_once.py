@@ -1,7 +1,6 @@
 """Exactly-once: outcomes and the offsets of their frames in one Kafka transaction per commit interval."""
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from consumers.outcomes import OutcomeWriter
 from consumers.patience import Awaited
 from consumers.slots import Slot, Slots
 from consumers.subscription import FrameSubscription, Membership
+from consumers.wakefulness import Wakefulness
 from messaging.cloudevents import Message
 from messaging.errors import BrokerUnavailableError, FencedProducerError, MessagingError, StuckTransactionError
 from messaging.kafka import Kafka
@@ -113,9 +113,7 @@ class ExactlyOnce(Delivery):
         self._failures = 0
         self._next_s = 0.0
         self._next_try_s = 0.0
-        self._tended_at_s = time.monotonic()
-        self._pause_s = 0.0  # how long this process stood still last
-        self._woke_at_s = -math.inf
+        self._wakefulness = Wakefulness(options.session_s, time.monotonic())
         self._awaited: Awaited | None = None
         self._calls = 0
         self._thread = Thread(target=self._run, name="transactions", daemon=True)
@@ -141,7 +139,7 @@ class ExactlyOnce(Delivery):
     def tend(self, now_s: float) -> None:
         """Watch whether this process stood still."""
         with self._changed:
-            self._note_life(now_s)
+            self._wakefulness.awake(now_s)
 
     @property
     def awaited(self) -> Awaited | None:
@@ -151,14 +149,14 @@ class ExactlyOnce(Delivery):
     def hurry(self) -> None:
         """Commit what waits at once."""
         with self._changed:
-            self._note_life(time.monotonic())  # the poll loop waits for a rebalance, and does not stand still
+            self._wakefulness.awake(time.monotonic())  # the poll loop waits for a rebalance, and does not stand still
             self._is_hurried = True
             self._changed.notify_all()
 
     def hold(self) -> bool:
         """Begin no further transaction; tell whether none is under way."""
         with self._changed:
-            self._note_life(time.monotonic())  # as above
+            self._wakefulness.awake(time.monotonic())  # as above
             self._is_held = True
             return self._has_failed or not self._is_committing
 
@@ -198,13 +196,6 @@ class ExactlyOnce(Delivery):
         self._transactions.close(timeout_s)
         if not self._is_open:
             self._slot.end_transactions()
-
-    def _note_life(self, now_s: float) -> None:
-        pause_s = now_s - self._tended_at_s
-        # The session may have begun to count with a heartbeat before the pause; a loop that runs pauses for far less.
-        if pause_s >= self._options.session_s / 2:
-            self._pause_s, self._woke_at_s = pause_s, now_s
-        self._tended_at_s = now_s
 
     # On the thread of its own.
 
@@ -395,15 +386,12 @@ class ExactlyOnce(Delivery):
             self._is_committing = False  # a rebalance under way waits for that, and this for the rebalance
             while not self._is_closing and self._frames.membership == refused:
                 self._changed.wait(0.02)
-            now_s = time.monotonic()
-            if now_s - self._tended_at_s >= self._options.session_s / 2:  # the poll loop is not awake yet
-                self._note_life(now_s)
-            has_stood_still = now_s - self._woke_at_s < 2 * self._options.session_s
+            pause_s = self._wakefulness.pause_s(time.monotonic())
         if self._frames.membership.losses == refused.losses:
             return
-        if has_stood_still:
+        if pause_s:
             raise FencedError(
-                f"this worker stood still for {self._pause_s:.1f} s, and group {self._frames.group} gave its "
+                f"this worker stood still for {pause_s:.1f} s, and group {self._frames.group} gave its "
                 f"partitions to another: it ends, and nothing of its open transaction is published ({why})"
             )
         # It was Kafka that stood still: whatever is held again begins at the last commit.

@@ -93,12 +93,9 @@ class StatusReporter:
         """Note an offset of the group's; the lowest of a partition is where its duty begins."""
         self._first_offsets[partition] = min(self._first_offsets.get(partition, offset), offset)
 
-    def report_if_due(self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int) -> None:
-        """Send a report if a second has passed, or the state has changed."""
-        if self._is_on_its_way:
-            return
-        if now_s >= self._next_s or state != self._state:
-            self.report(now_s, state, waiting_frames, frames_in_flight)
+    def is_due(self, now_s: float, state: str) -> bool:
+        """Tell whether a second has passed, or the state has changed, and the broker has the last report."""
+        return not self._is_on_its_way and (now_s >= self._next_s or state != self._state)
 
     @property
     def awaited(self) -> Awaited | None:
