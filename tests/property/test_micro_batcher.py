@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -166,8 +167,9 @@ class FairMachine(RuleBasedStateMachine):
             heads = {item.camera: item for item in reversed(self.waiting)}
             assert any(size_bytes + item.size_bytes > self.budget_bytes for item in heads.values()), "as much as fits"
         if is_contended:
-            for item in batch:
-                self._served(item.camera)
+            for position, item in enumerate(batch):
+                to_come = {later.camera for later in chain(batch[position + 1 :], self.waiting)}
+                self._served(item.camera, to_come)
         self._gone(batch)
 
     @rule(camera=st.integers(0, 6), keeps_newest=st.booleans())
@@ -200,9 +202,9 @@ class FairMachine(RuleBasedStateMachine):
             or self.now_ms - min(item.added_at_ms for item in self.waiting) >= self.timeout_ms
         )
 
-    def _served(self, camera: int) -> None:
+    def _served(self, camera: int, to_come: set[int]) -> None:
         for other, overtaking in self.overtaken.items():
-            if other != camera:
+            if other != camera and other in to_come:
                 overtaking[camera] += 1
                 assert overtaking[camera] <= 1, f"camera {camera} had two turns while {other} waited for its first"
         self.overtaken[camera] = Counter()
