@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +70,8 @@ def pictures(count: int) -> list[bytes]:
     return jpegs
 
 
-def feed(cluster: Kafka, topics: TopicNames, jpegs: list[bytes], frames: int) -> None:
-    """Publish frames of several cameras and wait for the broker to have them."""
+def feed(cluster: Kafka, topics: TopicNames, jpegs: list[bytes], frames: int, sampled_every: int = 0) -> None:
+    """Publish frames of several cameras, every so many of them sampled, and wait for the broker to have them."""
     producer = cluster.producer(linger_ms=20)
     for number in range(frames):
         camera, sequence = f"camera-{number % _CAMERAS}", number // _CAMERAS
@@ -82,7 +83,7 @@ def feed(cluster: Kafka, topics: TopicNames, jpegs: list[bytes], frames: int) ->
             captured_at_us=now_us(),
             data=jpegs[number % len(jpegs)],
             content_type="image/jpeg",
-            traceparent=new_traceparent(),
+            traceparent=new_traceparent()[:-2] + ("01" if sampled_every and number % sampled_every == 0 else "00"),
         )
         message = write_frame(frame)
         producer.send(topics.frames, message.value, message.key, message.headers, timestamp_ms=message.timestamp_ms)
@@ -93,7 +94,7 @@ def feed(cluster: Kafka, topics: TopicNames, jpegs: list[bytes], frames: int) ->
 
 
 def consume(
-    cluster: Kafka, topics: TopicNames, model: Path, extra: list[str]
+    cluster: Kafka, topics: TopicNames, model: Path, extra: list[str], variables: Mapping[str, str] | None = None
 ) -> tuple[float, float, dict[str, object]]:
     """Run the real command over a topic; return its CPU seconds, its peak memory in MB and its figures."""
     with tempfile.TemporaryFile("w+") as output:
@@ -105,6 +106,7 @@ def consume(
             ],
             stdout=output,
             stderr=subprocess.DEVNULL,
+            env=os.environ | dict(variables or {}),
         )  # fmt: skip
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

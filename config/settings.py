@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from config.types import Duration, Numbers, Seconds, TextAsNumber
+from config.types import Duration, Names, Numbers, Seconds, TextAsNumber
 
 _MIB = 1024 * 1024
 #: The type of the error about a secret that is given twice; its context holds the names of both settings.
@@ -254,7 +254,26 @@ class ConsumeSettings(Group):
     dead_letter_share: float = Field(
         0.5, ge=0, le=1, description="end when more than this share of the last 1000 frames are dead letters; 0: never"
     )
+    trace_slower_than: Duration | None = Field(
+        _duration("500ms"),
+        description="where traces are exported: frames that take longer, are skipped or dead-lettered are traced "
+        "whatever the sampling ratio says",
+    )
     dead_letter_run: int = Field(100, ge=0, description="end when so many frames in a row are dead letters; 0: never")
+
+
+class ObservingSettings(Group):
+    """How it is watched from outside."""
+
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="serve /metrics (Prometheus), /healthz and /readyz on this port, 9464 by convention; 0 takes a "
+        "free one (default: off)",
+    )
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="the address of that port")
+    log_format: Literal["text", "json"] = Field("text", description="how log lines are written to standard error")
 
 
 class EngineSettings(Group):
@@ -318,15 +337,52 @@ class DemoSettings(Group):
     seconds: Seconds = Field(_duration("10s"), gt=_duration("0ms"), description="how long the cameras run")
 
 
+class DashboardSettings(Group):
+    """The dashboard in the browser."""
+
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="address to listen at; one that other machines reach needs a token"
+    )
+    port: int = Field(8050, ge=0, le=65535, description="its port; 0 takes a free one")
+    allowed_host: Names = Field(
+        (), description="names that browsers call it by, commas between; its address is always one of them"
+    )
+    token: SecretStr | None = Field(None, description="what a browser has to know")
+    token_file: Path | None = Field(
+        None, description="a file with the token, unless STREAMER_DASHBOARD_TOKEN has it"
+    )
+
+    @model_validator(mode="after")
+    def _token_stands_once(self) -> Self:
+        """Refuse a token that is given twice."""
+        if self.token is not None and self.token_file is not None:
+            both = {"first": "dashboard.token", "second": "dashboard.token_file"}
+            raise PydanticCustomError(GIVEN_TWICE, "give {first} or {second}, not both", both)
+        return self
+
+
 class Settings(
-    KafkaSettings, TopicSettings, CameraSettings, ProduceSettings, ModelSettings, ConsumeSettings, EngineSettings
+    KafkaSettings,
+    TopicSettings,
+    CameraSettings,
+    ProduceSettings,
+    ModelSettings,
+    ConsumeSettings,
+    EngineSettings,
+    ObservingSettings,
 ):
     """All settings of the program."""
 
     broker: BrokerSettings = BrokerSettings()
     demo: DemoSettings = DemoSettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
 
 #: Groups that stand in a table of their own, by the name of the table.
-SECTIONS: dict[str, type[Group]] = {"broker": BrokerSettings, "demo": DemoSettings, "benchmark": BenchmarkSettings}
+SECTIONS: dict[str, type[Group]] = {
+    "broker": BrokerSettings,
+    "demo": DemoSettings,
+    "benchmark": BenchmarkSettings,
+    "dashboard": DashboardSettings,
+}

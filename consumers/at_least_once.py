@@ -48,12 +48,13 @@ class AtLeastOnce(Delivery):
             return
         topic, message = self._writer.write(outgoing)
         self._sent += 1
+        sent_at_s = time.monotonic()
         try:
             future = self._producer.send(topic, message.value, message.key, message.headers)
         except kafka.errors.KafkaError as exc:
             self._refused(outgoing, topic, exc)
             return
-        future.add_callback(self._arrived, entry, outgoing)
+        future.add_callback(self._arrived, entry, outgoing, topic, sent_at_s)
         future.add_errback(self._refused, outgoing, topic)
 
     def tend(self, now_s: float) -> None:
@@ -82,7 +83,8 @@ class AtLeastOnce(Delivery):
 
     # On the producer's thread, which swallows what a callback raises.
 
-    def _arrived(self, entry: Entry[Outgoing], outgoing: Outgoing, _: Any) -> None:
+    def _arrived(self, entry: Entry[Outgoing], outgoing: Outgoing, topic: str, sent_at_s: float, _: Any) -> None:
+        self._writer.telemetry.acknowledged(topic, time.monotonic() - sent_at_s)
         if self._events.are_wanted:
             self._events("produced", offsets={outgoing.frame.partition: outgoing.frame.offset})
         self._committer.acknowledged(outgoing.frame)

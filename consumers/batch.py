@@ -10,20 +10,22 @@ from consumers.ledger import Entry
 from engine.backends.base import Inference
 from engine.images.header import ImageHeader
 from messaging.frame import Frame
+from messaging.outcome import LatencyParts
 
 Kind = Literal["classified", "timed", "skipped", "dead-lettered"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """What is to be said about one frame; the message is written when its turn has come.
 
     Attributes:
         reason: Why it was skipped or dead-lettered.
         error: One line more about a dead letter.
-        polled: The frame in its batch, where it was classified or timed.
+        polled: The frame in its batch, where it got into one.
         batch: That batch.
         row: Which of the batch's good frames it is.
+        latency: Where its time went, once its result is written.
     """
 
     kind: Kind
@@ -33,6 +35,7 @@ class Outgoing:
     polled: "PolledFrame | None" = None
     batch: "Batch | None" = None
     row: int = -1
+    latency: LatencyParts | None = None
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class Batch:
         top: For each good frame the indices of its best classes, best first: int[len(good), top].
         scores: Their probabilities: float32[len(good), top].
         taken_at_s: When it was taken up for decoding, monotonic; `decoded_at_s` when that was done.
+        answered: Results of it that are written, and the sums of their latency's parts.
         rest: The rest of a batch that failed, of which this one is the first part: at fault where this one is not.
     """
 
@@ -87,4 +91,6 @@ class Batch:
     scores: NDArray[np.float32] | None = None
     taken_at_s: float = 0.0
     decoded_at_s: float = 0.0
+    answered: int = 0
+    latency_sums_ms: dict[str, float] = field(default_factory=dict)
     rest: list[PolledFrame] = field(default_factory=list)

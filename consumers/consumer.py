@@ -13,14 +13,18 @@ from consumers.batch import Batch, Outgoing, PolledFrame
 from consumers.bisection import after_failure, after_success
 from consumers.counts import Counts
 from consumers.dead_letter_limits import DeadLetterLimits
+from consumers.dead_letter_log import DeadLetterLog
 from consumers.delivery import Delivery
+from consumers.device_load import DeviceLoad
 from consumers.dispatcher import Dispatcher
 from consumers.errors import DeadLetterLimitError, DeviceFailedError
 from consumers.events import Events
 from consumers.in_flight import InFlight, PendingCommit
 from consumers.ledger import Entry
+from consumers.loop_time import LoopTime, RebalanceTime
 from consumers.outcomes import outcomes_of, rejections_of
 from consumers.patience import Patience
+from consumers.readings import Readings
 from consumers.rebalance import Holder
 from consumers.slots import Slot
 from consumers.status import StatusReporter
@@ -73,6 +77,7 @@ class ConsumerParts:
     status: StatusPublisher
     telemetry: ConsumerTelemetry
     events: Events
+    load: DeviceLoad
 
 
 class Consumer(Holder):
@@ -103,6 +108,23 @@ class Consumer(Holder):
         self._status = StatusReporter(
             status_topic, parts.status, parts.frames, parts.pipeline, self.counts, parts.backend.slots, parts.telemetry
         )
+        self._loop = LoopTime()
+        self._rebalances = RebalanceTime()
+        self._dead_letter_log = DeadLetterLog()
+        #: What whoever watches may ask, from any thread.
+        self.readings = Readings(
+            self.counts,
+            parts.dispatcher,
+            parts.in_flight,
+            parts.backend,
+            parts.load,
+            self._loop,
+            self._rebalances,
+            silence=lambda: self._patience.silence,
+            utilisation=lambda: self._status.utilisation,
+            is_draining=lambda: self._is_stopping,
+        )
+        parts.telemetry.show(self.readings.metrics)
 
     def run(self, until: Event) -> None:
         """Consume until told to stop, until idle, or until something fails for good.
@@ -136,12 +158,17 @@ class Consumer(Holder):
         """Take frames where there is room, and do what is due."""
         portion, hold_back = self._in_flight.portion()
         if portion:
-            began_ns = time.time_ns()
-            records = self._parts.frames.poll(self._poll_timeout_s(), min(portion, _MAX_POLL_RECORDS), hold_back)
+            timeout_s, began_ns = self._poll_timeout_s(), time.time_ns()
+            self._loop.enter("poll", time.monotonic())
+            records = self._parts.frames.poll(timeout_s, min(portion, _MAX_POLL_RECORDS), hold_back)
+            self._loop.enter("work", time.monotonic())
             if records:
                 self._accept(records, began_ns)
-        elif not self._in_flight.wait_for_room(_BUSY_POLL_S):
-            self._parts.frames.stay()
+        else:
+            self._loop.enter("back-pressure", time.monotonic())
+            if not self._in_flight.wait_for_room(_BUSY_POLL_S):
+                self._parts.frames.stay()
+            self._loop.enter("work", time.monotonic())
         self._parts.dispatcher.dispatch()
         self._tend()
         self._report()
@@ -251,7 +278,9 @@ class Consumer(Holder):
             if outgoing is not None:
                 latency_us = now_us() - outgoing.frame.captured_at_us
                 self.counts.finished(outgoing.kind, outgoing.reason, latency_us / 1000)
-                self._parts.telemetry.finished(outgoing.frame, outgoing.kind, outgoing.reason, latency_us / 1e6)
+                self._parts.telemetry.finished(outgoing, latency_us / 1e6)
+                if outgoing.kind == "dead-lettered":
+                    self._dead_letter_log.note(outgoing, time.monotonic())
             self._in_flight.acknowledge(entry)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the consumer has to end with it
             self._fail(exc)
@@ -283,6 +312,7 @@ class Consumer(Holder):
             self._finished.put(None)
             self._delivery.hurry()
             self._tend()
+            self._loop.enter("work", time.monotonic())
             self._parts.frames.stay()  # a member that is silent in a rebalance is taken for dead
             self._in_flight.wait_until_drained(0.01)
             self._report("draining")
@@ -313,6 +343,7 @@ class Consumer(Holder):
 
     def assigned(self, partitions: set[int]) -> None:
         """Begin these partitions' ledgers."""
+        self._rebalances.given(time.monotonic())
         self._in_flight.assign(partitions)
         self._delivery.assigned()
         if partitions:
@@ -321,6 +352,7 @@ class Consumer(Holder):
 
     def revoking(self, partitions: set[int]) -> None:
         """Drop what waits and is not begun; it will be polled again, here or elsewhere."""
+        self._rebalances.taken(time.monotonic())
         self._parts.dispatcher.withdraw(partitions, self._in_flight.withdraw)
 
     def is_finished(self, partitions: set[int]) -> bool:

@@ -17,14 +17,12 @@ class Counts:
     """Running totals, for several threads.
 
     Attributes:
-        frames: Outcomes that the broker has, by kind.
-        reasons: Those with a reason, by it.
+        outcomes: Outcomes that the broker has, by kind and reason ("" without one).
         latency_ms: Capture to acknowledged result, of classified and timed frames.
         lost_to_retention: Frames that were deleted before they were read; they have no outcome.
     """
 
-    frames: Counter[Kind] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     batches: int = 0
     batched_frames: int = 0
     device_s: float = 0.0
@@ -44,9 +42,7 @@ class Counts:
         """Count an outcome that the broker has acknowledged."""
         now_s = time.monotonic()
         with self._lock:
-            self.frames[kind] += 1
-            if reason:
-                self.reasons[reason] += 1
+            self.outcomes[kind, reason] += 1
             if kind in ("classified", "timed") and latency_ms >= 0:
                 self._latency_ms.add(latency_ms)
             self.last_s = now_s
@@ -65,10 +61,32 @@ class Counts:
                 self.device_s += batch.inference.finished_at_s - batch.inference.started_at_s
                 self.is_simulated = batch.inference.simulated
 
+    def outcomes_now(self) -> dict[tuple[Kind, str], int]:
+        """Return the outcomes so far, for another thread."""
+        with self._lock:
+            return dict(self.outcomes)
+
+    @property
+    def frames(self) -> Counter[Kind]:
+        """Outcomes by kind."""
+        totals: Counter[Kind] = Counter()
+        for (kind, _), count in self.outcomes_now().items():
+            totals[kind] += count
+        return totals
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Outcomes with a reason, by it."""
+        totals: Counter[str] = Counter()
+        for (_, reason), count in self.outcomes_now().items():
+            if reason:
+                totals[reason] += count
+        return totals
+
     @property
     def total(self) -> int:
         """All outcomes."""
-        return sum(self.frames.values())
+        return sum(self.outcomes_now().values())
 
     @property
     def mean_batch_size(self) -> float:
@@ -90,11 +108,12 @@ class Counts:
     def summary(self) -> dict[str, Any]:
         """Return the figures as the command prints them."""
         latency = {name: self.latency_ms(quantile) for name, quantile in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
+        frames = self.frames
         return {
-            "classified": self.frames["classified"],
-            "timed": self.frames["timed"],
-            "skipped": self.frames["skipped"],
-            "dead_lettered": self.frames["dead-lettered"],
+            "classified": frames["classified"],
+            "timed": frames["timed"],
+            "skipped": frames["skipped"],
+            "dead_lettered": frames["dead-lettered"],
             "reasons": dict(self.reasons),
             "lost_to_retention": self.lost_to_retention,
             "began_at": _as_time(self.first_s),

@@ -103,6 +103,12 @@ class Dispatcher:
             return len(self._batcher)
 
     @property
+    def waiting_bytes(self) -> int:
+        """The bytes of the frames that wait."""
+        with self._lock:
+            return self._batcher.waiting_bytes
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is on its way."""
         with self._lock:

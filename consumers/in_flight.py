@@ -62,6 +62,11 @@ class InFlight(Generic[Outgoing]):
         with self._changed:
             return sum(len(ledger) for ledger in self._ledgers.values())
 
+    def totals(self) -> tuple[int, int, int]:
+        """Return the frames not known to be committed, the bytes of those without an outcome, and their limit."""
+        with self._changed:
+            return sum(len(ledger) for ledger in self._ledgers.values()), self._bytes, self._limits.size_bytes
+
     @property
     def is_drained(self) -> bool:
         """Whether every frame that was polled has its outcome acknowledged."""

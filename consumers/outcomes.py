@@ -131,6 +131,8 @@ class OutcomeWriter:
         parts = [transport_ms, *((after - before) * 1000 for before, after in pairwise(moments))]
         transport, batch_wait, decode, device_wait, computing, order_wait = (round(part, 3) for part in parts)
         total = round(transport + batch_wait + decode + device_wait + computing + order_wait, 3)
+        outgoing.latency = LatencyParts(transport, batch_wait, decode, device_wait, computing, order_wait, total)
+        self.telemetry.answered(batch, outgoing.latency)
         shared: dict[str, Any] = {
             "camera": frame.camera,
             "sequence": frame.sequence,
@@ -143,7 +145,7 @@ class OutcomeWriter:
             "degraded": inference.is_degraded,
             "simulated": inference.simulated,
             "batch": BatchShape(len(batch.frames), batch.capacity),
-            "latency_ms": LatencyParts(transport, batch_wait, decode, device_wait, computing, order_wait, total),
+            "latency_ms": outgoing.latency,
             "source": _location(frame),
             "truth": frame.truth,
         }
@@ -177,7 +179,7 @@ def rejections_of(batch: Batch) -> list[tuple[Entry[Outgoing], Outgoing]]:
     return [
         (
             rejected.polled.entry,
-            Outgoing(rejected.kind, rejected.polled.frame, rejected.reason, rejected.error),
+            Outgoing(rejected.kind, rejected.polled.frame, rejected.reason, rejected.error, rejected.polled, batch),
         )
         for rejected in batch.rejected
     ]

@@ -30,6 +30,13 @@ class Patience:
         self._since_s = 0.0
         self._next_s = _FIRST_WARNING_S
 
+    @property
+    def silence(self) -> str:
+        """What has been waited for too long, in a line; "" where nothing was."""
+        if self._awaited is None or self._next_s <= _FIRST_WARNING_S:
+            return ""
+        return f"{self._awaited.what} for too long"
+
     def look(self, now_s: float, awaited: Awaited | None) -> None:
         """Look at what is waited for at this moment; None is nothing."""
         if awaited is None or awaited != self._awaited:

@@ -56,6 +56,8 @@ class StatusReporter:
         self._first_offsets: dict[int, int] = {}
         self._previous = (0.0, 0.0)
         self._is_on_its_way = False
+        #: Share of the last second in which the device had work, 0-1.
+        self.utilisation = 0.0
 
     def recall(self) -> None:
         """Take over where the group's duty began from the reports of its earlier workers, and ask what is kept for it.
@@ -119,9 +121,11 @@ class StatusReporter:
         self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int, made_at_us: int
     ) -> WorkerStatus:
         identity, counts = self._publisher.identity, self._counts
+        frames = counts.frames
         before_s, device_before_s = self._previous
         self._previous = (now_s, counts.device_s)
         busy = (counts.device_s - device_before_s) / max((now_s - before_s) * self._slots, 1e-6)
+        self.utilisation = round(min(busy, 1.0), 3)
         positions = {} if state in ("stopped", "failed") else self._frames.positions()
         for partition, (position, _) in positions.items():
             if position is not None:
@@ -150,14 +154,14 @@ class StatusReporter:
             model_digest=identity.spec.digest,
             backend=identity.backend,
             simulated=counts.is_simulated,
-            classified=counts.frames["classified"] + counts.frames["timed"],
-            skipped=counts.frames["skipped"],
-            dead_lettered=counts.frames["dead-lettered"],
+            classified=frames["classified"] + frames["timed"],
+            skipped=frames["skipped"],
+            dead_lettered=frames["dead-lettered"],
             waiting_frames=waiting_frames,
             frames_in_flight=frames_in_flight,
             frames_lost=counts.lost_to_retention,
             batch_size_mean=round(counts.mean_batch_size, 3),
-            utilisation=round(min(busy, 1.0), 3),
+            utilisation=self.utilisation,
             steps=tuple(_step(step) for step in self._pipeline.statistics()),
             updated_at=format_us(made_at_us),
         )

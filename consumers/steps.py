@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.batch import Batch, Rejected
+from consumers.device_load import DeviceLoad
 from consumers.events import Events
 from consumers.freshness import Freshness
 from engine.backends.base import Inference
@@ -22,7 +23,14 @@ from messaging.timestamps import now_us
 
 
 def classification_steps(
-    classifier: Classifier, freshness: Freshness, events: Events, *, capacity: int, top: int, decode_threads: int
+    classifier: Classifier,
+    freshness: Freshness,
+    events: Events,
+    load: DeviceLoad,
+    *,
+    capacity: int,
+    top: int,
+    decode_threads: int,
 ) -> list[Step]:
     """Return the steps: decoding on threads of its own, the device on its own, labelling where the device ends.
 
@@ -30,6 +38,7 @@ def classification_steps(
         classifier: What decides about geometry and labels.
         freshness: Which frames are too old by now.
         events: Notes what the device begins and ends.
+        load: Counts what is on it.
         capacity: Rows of a full batch, padding included.
         top: Classes in a result.
         decode_threads: Batches decoded at a time.
@@ -37,7 +46,7 @@ def classification_steps(
     pool = RowPool(classifier.spec.preprocessing, capacity)
     return [
         Step("decode", Decode(classifier, freshness, pool), parallel_steps=decode_threads),
-        Step("classify", Classify(classifier, pool, events), parallel_steps=0),
+        Step("classify", Classify(classifier, pool, events, load), parallel_steps=0),
         Step("label", Label(classifier, top), parallel_steps=0),
     ]
 
@@ -99,9 +108,10 @@ class Decode:
 class Classify:
     """Hands a batch to the device."""
 
-    def __init__(self, classifier: Classifier, pool: RowPool, events: Events) -> None:
+    def __init__(self, classifier: Classifier, pool: RowPool, events: Events, load: DeviceLoad) -> None:
         """Take the model's input from its description."""
         self._events = events
+        self._load = load
         self._spec = classifier.spec
         self._program = classifier.program
         self._backend = classifier.backend
@@ -117,10 +127,12 @@ class Classify:
         done: Future[Batch] = Future()
         self._note("inference_started", batch)
         inference = self._backend.submit({self._spec.input_name: values}, count)
+        self._load.begin()
         inference.add_done_callback(partial(self._hand_on, batch, done))
         return done
 
     def _hand_on(self, batch: Batch, done: Future[Batch], inference: Future[Inference]) -> None:
+        self._load.end()
         rows, batch.rows = batch.rows, None
         error = inference.exception()
         if error is None:

@@ -1,43 +1,32 @@
-"""The consumer's spans and metrics: their names, and when they are made.
+"""What the consumer's work looks like from outside: its spans, and what is recorded in its metrics.
 
 With no SDK set up every call is nearly free: no span is made for a frame that is not sampled, and the instruments
 are the API's own, which do nothing.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, TracerProvider, set_span_in_context
 
-from consumers.batch import Batch, Kind
+from consumers.allowance import Allowance
+from consumers.batch import Batch, Outgoing
+from consumers.frame_spans import FrameSpans
+from consumers.metrics import SCOPE, ConsumerMetrics, Reading
 from consumers.unread import Unread
 from messaging import telemetry as names
 from messaging.frame import Frame
+from messaging.outcome import LATENCY_PARTS, LatencyParts
+from messaging.topics import TopicNames
 from messaging.trace_context import is_sampled, span_context, traceparent_of
 
-SCOPE: Final = "streamer.consumers"
-#: Seconds from capture to the acknowledged result, of every frame that was classified.
-END_TO_END_DURATION: Final = "streamer.frame.end_to_end.duration"
-#: Frames by `outcome` and `reason`.
-FRAMES: Final = "streamer.frames"
-#: Frames whose capture time lies in the future: a camera's clock is ahead.
-CLOCK_SKEW: Final = "streamer.clock_skew"
-#: Frames that were deleted before they were read, by `reason`.
-FRAMES_LOST: Final = "streamer.consumer.frames_lost"
-#: Frames that are not read yet, of each partition held.
-LAG: Final = "streamer.consumer.lag"
-#: Seconds until retention deletes the first of them, of each partition held where that is to be expected.
-LOSS_HORIZON: Final = "streamer.consumer.loss_horizon"
-#: Frames in a micro-batch.
-BATCH_SIZE: Final = "streamer.batch.size"
-#: Seconds from taking up a micro-batch to its labels. Source: the messaging conventions.
-PROCESS_DURATION: Final = "messaging.process.duration"
-
-_DURATION_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+#: Frames traced afterwards cost 0.3 ms each: so many a second take no more than 1 % of a core.
+_LATE_TRACES_PER_S: Final = 20.0
+_LATE_TRACES_AT_ONCE: Final = 100
 
 
 class ConsumerTelemetry:
@@ -46,50 +35,43 @@ class ConsumerTelemetry:
     def __init__(
         self,
         group: str,
-        frames_topic: str,
+        topics: TopicNames,
+        slow_s: float | None = None,
         tracers: TracerProvider | None = None,
         meters: MeterProvider | None = None,
     ) -> None:
-        """Get the tracer and the instruments from the providers given, else from the SDK that is set up by now."""
+        """Get the tracer and the instruments from the providers given, else from the SDK that is set up by now.
+
+        Args:
+            group: The consumer group.
+            topics: What the topics are called.
+            slow_s: Frames that took longer are traced whatever their camera decided; None leaves it at that.
+            tracers: Of spans.
+            meters: Of metrics.
+        """
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracers)
         self._group = group
-        self._frames_topic = frames_topic
-        self._process_attributes = names.operation("process", "process", frames_topic) | {names.GROUP_NAME: group}
+        self._topics = topics
+        self._frames_topic = topics.frames
+        self._slow_s = slow_s
+        self._metrics = ConsumerMetrics(topics.frames, meters)
+        self._frame_spans = FrameSpans(self._tracer, topics.frames, group)
+        self._late = Allowance(_LATE_TRACES_PER_S, _LATE_TRACES_AT_ONCE)
         # Without an SDK there is nobody to make a span for. (The probe is never ended, and so never exported.)
         self._is_tracing = self._tracer.start_span("probe", context=Context()).get_span_context().is_valid
-        meter = metrics.get_meter(SCOPE, meter_provider=meters)
-        self._end_to_end = meter.create_histogram(
-            END_TO_END_DURATION,
-            unit="s",
-            description="capture to acknowledged result",
-            explicit_bucket_boundaries_advisory=_DURATION_BUCKETS_S,
-        )
-        self._process = meter.create_histogram(
-            PROCESS_DURATION,
-            unit="s",
-            description="a micro-batch from decoding to labels",
-            explicit_bucket_boundaries_advisory=_DURATION_BUCKETS_S,
-        )
-        self._batch_size = meter.create_histogram(BATCH_SIZE, unit="{frame}", description="frames in a micro-batch")
-        self._frames = meter.create_counter(FRAMES, unit="{frame}", description="frames by outcome and reason")
-        self._skew = meter.create_counter(CLOCK_SKEW, unit="{frame}", description="frames captured in the future")
-        self._lost = meter.create_counter(FRAMES_LOST, unit="{frame}", description="frames deleted before being read")
-        self._unread: Mapping[int, Unread] = {}
-        meter.create_observable_gauge(
-            LAG, [self._observe_lag], unit="{frame}", description="frames not read yet, by partition"
-        )
-        meter.create_observable_gauge(
-            LOSS_HORIZON, [self._observe_loss_horizon], unit="s", description="time until unread frames are deleted"
-        )
+
+    def show(self, reading: Callable[[], Reading]) -> None:
+        """Have a consumer's figures looked at whenever metrics are collected."""
+        self._metrics.show(reading, self._topics.results, self._topics.dead_letters)
 
     def polled(self, frames: Sequence[Frame], began_ns: int) -> None:
         """Note a poll that returned frames, since `began_ns` (wall clock): a `poll` span with its links."""
+        self._metrics.polled(len(frames), (time.time_ns() - began_ns) / 1e9)
         self._call("poll", "receive", frames, began_ns)
 
     def processed(self, batch: Batch, finished_at_s: float) -> None:
         """Note a finished micro-batch: a `process` span with its true times, linked to its sampled frames."""
-        self._process.record(finished_at_s - batch.taken_at_s, self._process_attributes)
-        self._batch_size.record(len(batch.frames))
+        self._metrics.processed(len(batch.frames), finished_at_s - batch.taken_at_s)
         if not self._is_tracing:
             return
         frames = [polled.frame for polled in batch.frames]
@@ -122,54 +104,54 @@ class ConsumerTelemetry:
         return traceparent_of(span) or frame.traceparent
 
     def committed(self, frames: Sequence[Frame], began_ns: int) -> None:
-        """Note a commit that covered these sampled frames: a `commit` span, linked to them."""
+        """Note a commit that covered these sampled frames, among others: a `commit` span, linked to them."""
+        self._metrics.operated("commit", "settle", self._frames_topic, (time.time_ns() - began_ns) / 1e9)
         self._call("commit", "settle", frames, began_ns)
 
     def wants(self, frame: Frame) -> bool:
         """Tell whether spans are made for this frame."""
         return self._is_tracing and is_sampled(frame.traceparent)
 
-    def finished(self, frame: Frame, kind: Kind, reason: str, latency_s: float) -> None:
+    def answered(self, batch: Batch, latency: LatencyParts) -> None:
+        """Note the latency of one more frame of a batch; with the last one, the batch's parts. In order."""
+        for part in LATENCY_PARTS:
+            batch.latency_sums_ms[part] = batch.latency_sums_ms.get(part, 0.0) + getattr(latency, part)
+        batch.answered += 1
+        if batch.answered == len(batch.good):
+            self._metrics.parts({part: total / batch.answered for part, total in batch.latency_sums_ms.items()})
+
+    def acknowledged(self, topic: str, duration_s: float) -> None:
+        """Note that the broker has a message, so long after it was handed to the producer."""
+        self._metrics.operated("send", "send", topic, duration_s)
+
+    def finished(self, outgoing: Outgoing, latency_s: float) -> None:
         """Note that the broker has a frame's outcome, `latency_s` after its capture."""
-        self._frames.add(1, {"outcome": kind, "reason": reason} if reason else {"outcome": kind})
-        if kind not in ("classified", "timed"):
-            return
-        if latency_s < 0:
-            self._skew.add(1)  # a negative latency is a clock's fault and no latency
-            return
-        context = None
-        if self.wants(frame):  # the exemplar ties the figure to the frame's trace
-            context = set_span_in_context(NonRecordingSpan(span_context(frame.traceparent)), Context())
-        self._end_to_end.record(latency_s, {names.GROUP_NAME: self._group}, context=context)
+        is_answer = outgoing.kind in ("classified", "timed")
+        is_slow = self._slow_s is not None and latency_s > self._slow_s
+        context = self._trace(outgoing, is_late=is_slow or not is_answer)
+        if is_answer:
+            self._metrics.latency(latency_s, context)
+
+    def _trace(self, outgoing: Outgoing, *, is_late: bool) -> Context | None:
+        """Write the frame's own spans where its camera sampled it, or where it is one of those to be looked at."""
+        if not self._is_tracing:
+            return None
+        sampled = is_sampled(outgoing.frame.traceparent)
+        if not sampled:
+            if not is_late or self._slow_s is None:
+                return None
+            if not self._late.takes(time.monotonic()):
+                self._metrics.trace_dropped()
+                return None
+        return self._frame_spans.write(outgoing, time.time_ns(), is_sampled=sampled)
 
     def unread(self, by_partition: Mapping[int, Unread]) -> None:
         """Note what is unread of the partitions held now; what is no longer held is no longer reported."""
-        self._unread = dict(by_partition)
+        self._metrics.unread(by_partition)
 
     def lost(self, count: int, reason: str) -> None:
         """Note frames that were deleted before they were read."""
-        self._lost.add(count, {"reason": reason, names.GROUP_NAME: self._group})
-
-    def _observe_lag(self, _: CallbackOptions) -> list[Observation]:
-        return [
-            Observation(unread.lag, self._of_partition(partition))
-            for partition, unread in self._unread.items()
-            if unread.lag is not None
-        ]
-
-    def _observe_loss_horizon(self, _: CallbackOptions) -> list[Observation]:
-        return [
-            Observation(unread.loss_horizon_s, self._of_partition(partition))
-            for partition, unread in self._unread.items()
-            if unread.loss_horizon_s is not None
-        ]
-
-    def _of_partition(self, partition: int) -> dict[str, str]:
-        return {
-            names.DESTINATION_NAME: self._frames_topic,
-            names.PARTITION_ID: str(partition),
-            names.GROUP_NAME: self._group,
-        }
+        self._metrics.lost(count, reason)
 
     def _call(self, name: str, kind: str, frames: Sequence[Frame], began_ns: int) -> None:
         """Make the span of a call to Kafka that ends now, linked to its sampled frames; without any there is none."""

@@ -30,6 +30,12 @@ def _instruments() -> _Instruments:
     )
 
 
+def announce(backend: str) -> None:
+    """Let each counter of a back end stand at 0 before anything is counted."""
+    for counter in _instruments():
+        counter.add(0, {BACKEND: backend})
+
+
 def count_rows(backend: str, rows: int, padded_rows: int) -> None:
     """Count the rows of a batch."""
     instruments, attributes = _instruments(), {BACKEND: backend}

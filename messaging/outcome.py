@@ -58,6 +58,10 @@ class LatencyParts(msgspec.Struct, frozen=True):
     total: float
 
 
+#: The names of the parts, in the order of a frame's way.
+LATENCY_PARTS: tuple[str, ...] = LatencyParts.__struct_fields__[:-1]
+
+
 class Timed(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="status", tag="timed", kw_only=True):
     """A frame that a simulated card took its time over without computing an answer."""
 

@@ -38,6 +38,11 @@ def trace_id(traceparent: str) -> str:
     return traceparent[3:35]
 
 
+def log_context(traceparent: str) -> dict[str, str]:
+    """Return what a log line about a frame carries beside its text, for `extra`."""
+    return {"trace_id": trace_id(traceparent), "span_id": traceparent[36:52]}
+
+
 def span_context(traceparent: str, tracestate: str | None = None) -> SpanContext:
     """Read a valid `traceparent` and its `tracestate` as the remote parent or link of a span."""
     return SpanContext(

@@ -59,9 +59,13 @@ class Camera:
         self._ledger = CameraLedger(name, f"{now_us():x}{token_hex(2)}")
         self._state: State = "connecting"
         self._error: str | None = None
-        self._reconnects = 0
+        #: How often the source failed and was tried again.
+        self.reconnects = 0
         self._backoff = Backoff()
-        self._fps_declared = options.fps
+        #: Frames/s that were asked for, or that the source names; None while nobody knows.
+        self.fps_declared = options.fps
+        #: Frames/s captured between the last two reports.
+        self.fps_delivered = 0.0
         self._previous = (time.monotonic(), 0)
 
     @property
@@ -90,7 +94,7 @@ class Camera:
                     self._state, self._error = "retrying", str(exc)
                     delay_s = self._backoff.failed(random.random())  # noqa: S311 - jitter is no secret
                     log.warning("camera %s: %s; next try in %.1f s", self.name, exc, delay_s)
-                    self._reconnects += 1
+                    self.reconnects += 1
                     until.wait(delay_s)
             self._state, self._error = "stopped", None
         except (SourceNotFoundError, SourceSettingError) as exc:
@@ -108,6 +112,7 @@ class Camera:
         now_s, captured = time.monotonic(), self._ledger.captured
         before_s, before = self._previous
         self._previous = (now_s, captured)
+        self.fps_delivered = round((captured - before) / max(now_s - before_s, 1e-3), 2)
         shed = self._ledger.shed.total
         return CameraStatus(
             camera=self.name,
@@ -117,9 +122,9 @@ class Camera:
             captured=captured,
             sent=self._ledger.sent,
             shed={"camera-buffer-full": shed} if shed else {},
-            fps_declared=self._fps_declared,
-            fps_delivered=round((captured - before) / max(now_s - before_s, 1e-3), 2),
-            reconnects=self._reconnects,
+            fps_declared=self.fps_declared,
+            fps_delivered=self.fps_delivered,
+            reconnects=self.reconnects,
             updated_at=format_us(now_us()),
             error=self._error,
         )
@@ -144,10 +149,10 @@ class Camera:
     def _pacer(self) -> Pacer | None:
         """Return the pace: as asked for, else the source's own, else 25/s; a live source keeps its own."""
         own = self._source.fps
-        self._fps_declared = self._options.fps or own or (None if self._source.is_live else DEFAULT_FPS)
+        self.fps_declared = self._options.fps or own or (None if self._source.is_live else DEFAULT_FPS)
         if self._source.is_live and self._options.fps is None:
             return None
-        return Pacer(self._fps_declared or DEFAULT_FPS)
+        return Pacer(self.fps_declared or DEFAULT_FPS)
 
     def _ended(self, before: int) -> bool:
         """Tell whether a source that came to its end is read again."""

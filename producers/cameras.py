@@ -10,6 +10,7 @@ from typing import Final
 from messaging.status import write_status
 from messaging.timestamps import now_us
 from producers.camera import Camera
+from producers.metrics import show_cameras
 from producers.publisher import FramePublisher
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,19 @@ class Cameras:
         if self._publisher.failure is not None:
             raise self._publisher.failure
         return left
+
+    def show_metrics(self, frames_topic: str) -> None:
+        """Have the cameras' figures looked at by whatever SDK is set up by now."""
+        show_cameras(self.cameras, self._publisher, frames_topic)
+
+    def why_not_ready(self) -> str:
+        """Return, in a line, why not every camera's frames arrive; "" where they do. Any thread."""
+        waiting = [camera for camera in self.cameras if camera.state in ("connecting", "retrying", "failed")]
+        if waiting:
+            return (
+                f"camera {waiting[0].name} is {waiting[0].state}: {len(waiting)} of {len(self.cameras)} give no frames"
+            )
+        return self._publisher.why_not_ready()
 
     def _run_one(self, camera: Camera, stop: Event) -> None:
         try:

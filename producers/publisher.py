@@ -1,6 +1,7 @@
 """Sending the frames of all cameras of this process, in bounded memory, whatever the broker does."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +9,6 @@ from threading import Condition, Thread
 from typing import Any
 
 import kafka.errors
-from opentelemetry.trace import Span
 
 from messaging.cloudevents import Message
 from messaging.frame import Frame, frame_id, write_frame
@@ -19,7 +19,7 @@ from messaging.topics import TopicNames
 from messaging.trace_context import new_traceparent
 from producers.errors import FramesRefusedError
 from producers.shed import ShedFrames
-from producers.telemetry import CameraTelemetry
+from producers.telemetry import CameraTelemetry, Sending
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ _LINGER_MS = 2
 _SKIPPED_AT_A_TIME = 100
 _SKIPPED_BYTES = 600
 _RETRY_S = 1.0
+#: A broker that takes no frame for so long is away.
+_SILENT_S = 5.0
 _CLOSE_TIMEOUT_S = 3.0
 
 
@@ -82,6 +84,7 @@ class FramePublisher:
         self._is_closed = False
         self._failure: FramesRefusedError | None = None
         self._producer: Any = None
+        self._answered_s = 0.0  # when Kafka last took a frame, or was given one with none under way
         self._telemetry = CameraTelemetry(topics.frames)
         self._thread = Thread(target=self._pump, name="publisher", daemon=True)
 
@@ -98,6 +101,21 @@ class FramePublisher:
     def failure(self) -> FramesRefusedError | None:
         """Why Kafka refuses frames for good; None while it does not."""
         return self._failure
+
+    @property
+    def unsent_bytes(self) -> int:
+        """The bytes of frames that the broker does not have."""
+        return self._unsent_bytes + self._handed_over_bytes
+
+    def why_not_ready(self) -> str:
+        """Return, in a line, why frames do not arrive at Kafka; "" where they do. Any thread."""
+        with self._changed:
+            if self._failure is not None:
+                return str(self._failure)
+            if self._is_closing:
+                return "it drains, and ends"
+            silent_s = time.monotonic() - self._answered_s if self._handed_over_bytes else 0.0
+        return f"Kafka has not acknowledged a frame for {silent_s:.0f} s" if silent_s > _SILENT_S else ""
 
     def publish(self, ledger: CameraLedger, frame: Frame) -> None:
         """Let a frame wait for its turn; the oldest unsent one goes where there is no room."""
@@ -158,7 +176,6 @@ class FramePublisher:
             log.warning("camera %s: the broker is behind, the oldest frames are shed", ledger.camera)
         ledger.shed.add(frame.sequence, frame.captured_at_us)
         self._with_shed[id(ledger)] = ledger
-        self._telemetry.shed(ledger.camera, SKIPPED_CAMERA_BUFFER_FULL)
 
     def _has_work(self) -> bool:
         if self._must_end():
@@ -180,6 +197,8 @@ class FramePublisher:
                 while self._unsent and self._handed_over_bytes < self._window_bytes:
                     ledger, frame = self._unsent.popleft()
                     self._unsent_bytes -= len(frame.data)
+                    if not self._handed_over_bytes:
+                        self._answered_s = time.monotonic()  # nothing was waited for until now
                     self._handed_over_bytes += len(frame.data)
                     batch.append((ledger, frame))
                 notices = self._notices()
@@ -210,13 +229,13 @@ class FramePublisher:
         return messages
 
     def _send_frame(self, ledger: CameraLedger, frame: Frame) -> None:
-        span = self._telemetry.sending(frame)
+        sending = self._telemetry.sending(frame)
         message = write_frame(frame)
         future = self._hand_over(self._topics.frames, message)
         if future is None:
             return
-        future.add_callback(self._frame_sent, ledger, len(frame.data), span)
-        future.add_errback(self._refused, self._topics.frames, span)
+        future.add_callback(self._frame_sent, ledger, len(frame.data), sending)
+        future.add_errback(self._refused, self._topics.frames, sending)
 
     def _send_notice(self, message: Message) -> None:
         future = self._hand_over(self._topics.results, message)
@@ -239,9 +258,10 @@ class FramePublisher:
                 self._refused(topic, None, exc)
         return None
 
-    def _frame_sent(self, ledger: CameraLedger, size_bytes: int, span: Span, _: Any) -> None:
-        self._telemetry.sent(span, ledger.camera)
+    def _frame_sent(self, ledger: CameraLedger, size_bytes: int, sending: Sending, _: Any) -> None:
+        self._telemetry.sent(sending)
         with self._changed:
+            self._answered_s = time.monotonic()
             ledger.sent += 1
             self._handed_over_bytes -= size_bytes
             self._undelivered -= 1
@@ -253,10 +273,10 @@ class FramePublisher:
             self._undelivered -= 1
             self._changed.notify_all()
 
-    def _refused(self, topic: str, span: Span | None, exc: BaseException) -> None:
+    def _refused(self, topic: str, sending: Sending | None, exc: BaseException) -> None:
         """Give up: what is left in the window was retried by kafka-python for as long as it makes sense."""
-        if span is not None:
-            self._telemetry.failed(span, exc)
+        if sending is not None:
+            self._telemetry.failed(sending, exc)
         with self._changed:
             self._failure = self._failure or FramesRefusedError(f"Kafka refuses messages for {topic}: {exc}")
             self._changed.notify_all()

@@ -15,6 +15,7 @@ from consumers.committer import Committer
 from consumers.consumer import Consumer, ConsumerOptions, ConsumerParts
 from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.delivery import Delivery
+from consumers.device_load import DeviceLoad
 from consumers.dispatcher import Dispatcher, camera_of
 from consumers.events import Events
 from consumers.exactly_once import ExactlyOnce, TransactionOptions
@@ -178,7 +179,9 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
     capacity = min(settings.batch_size, classifier.program.max_rows or settings.batch_size)
     max_age_us = round(settings.max_age.total_seconds() * 1e6) if settings.max_age is not None else None
     freshness = Freshness(settings.policy, max_age_us)
-    telemetry, events = ConsumerTelemetry(group, topics.frames), Events(sys.stderr if settings.events else None)
+    slow_s = settings.trace_slower_than.total_seconds() if settings.trace_slower_than is not None else None
+    telemetry, load = ConsumerTelemetry(group, topics, slow_s), DeviceLoad()
+    events = Events(sys.stderr if settings.events else None)
     slots = Slots(_state_directory(settings), settings.bootstrap_servers, group, settings.device)
     slot = slots.take()
     identity = ConsumerIdentity(group, settings.device, classifier.backend.name, spec, slot.number)
@@ -215,6 +218,7 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
             classifier,
             freshness,
             events,
+            load,
             capacity=classifier.program.rows_for(capacity),
             top=settings.top,
             decode_threads=settings.decode_threads,
@@ -241,6 +245,7 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         status=StatusPublisher(kafka, identity),
         telemetry=telemetry,
         events=events,
+        load=load,
     )
     consumer_options = ConsumerOptions(
         until_idle_s=settings.until_idle.total_seconds() if settings.until_idle is not None else None,

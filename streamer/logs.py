@@ -1,7 +1,10 @@
 """Logs: one line each, on standard error, so that standard output stays for results."""
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
+from typing import Literal
 
 from streamer.terminal import harmless
 
@@ -10,12 +13,14 @@ OUR_LOGGERS = ("streamer", "producers", "consumers", "engine", "messaging", "con
 
 
 _MAX_LINE_CHARS = 2000
+_MAX_TRACEBACK_CHARS = 20_000
 
 
 class _OneLine(logging.Formatter):
     """Time, level and message in one line, whatever a message quotes; a traceback only where it was asked for."""
 
-    def __init__(self, *, has_tracebacks: bool, speaker: str = "") -> None:
+    def __init__(self, *, has_tracebacks: bool, worker: str = "") -> None:
+        speaker = f"worker {worker}: " if worker else ""
         super().__init__(f"%(asctime)s %(levelname)s {speaker}%(message)s", "%H:%M:%S")
         self._has_tracebacks = has_tracebacks
 
@@ -28,17 +33,44 @@ class _OneLine(logging.Formatter):
         return "\n".join([first, *(f"  {harmless(line, _MAX_LINE_CHARS)}" for line in others if self._has_tracebacks)])
 
 
-def set_up_logs(*, is_debug: bool, speaker: str = "") -> None:
+class _Json(logging.Formatter):
+    """One JSON object a line, for programs; a line about a frame names its trace."""
+
+    def __init__(self, *, has_tracebacks: bool, worker: str = "") -> None:
+        super().__init__()
+        self._has_tracebacks = has_tracebacks
+        self._worker = worker
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": harmless(" ".join(record.getMessage().split()), _MAX_LINE_CHARS),
+        }
+        if self._worker:
+            line["worker"] = self._worker
+        for name in ("trace_id", "span_id"):
+            if value := getattr(record, name, ""):
+                line[name] = str(value)
+        if record.exc_info and self._has_tracebacks:
+            line["exception"] = harmless(self.formatException(record.exc_info), _MAX_TRACEBACK_CHARS)
+        return json.dumps(line)
+
+
+def set_up_logs(*, is_debug: bool, form: Literal["text", "json"] = "text", worker: str = "") -> None:
     """Send warnings of everybody and information of ours to standard error; `--debug` adds details and tracebacks.
 
     kafka-python never says more than warnings: at DEBUG it logs passwords and the bytes of frames.
 
     Args:
         is_debug: More of ours, and tracebacks.
-        speaker: What every line begins with, such as `worker 2: `.
+        form: `text` for people, `json` for programs.
+        worker: The number of the worker that speaks; "" where there is one alone.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(has_tracebacks=is_debug, speaker=speaker))
+    formatter = _Json if form == "json" else _OneLine
+    handler.setFormatter(formatter(has_tracebacks=is_debug, worker=worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

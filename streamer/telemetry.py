@@ -7,6 +7,7 @@ is not even imported.
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
@@ -68,13 +69,38 @@ def _variable(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
+class Prometheus:
+    """What this process has measured, for its metrics port; nothing until `telemetry` has set it up."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._reader: InMemoryMetricReader | None = None
+        self._lock = threading.Lock()
+
+    def reader(self) -> "MetricReader":
+        """Return what the SDK hands its figures to."""
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+        self._reader = InMemoryMetricReader()
+        return self._reader
+
+    def text(self, accept: str) -> tuple[bytes, str]:
+        """Return the figures and their content type, for an `Accept` header. Any thread."""
+        from streamer.prometheus import Exposition
+
+        with self._lock:  # the reader keeps one answer
+            data = self._reader.get_metrics_data() if self._reader is not None else None
+        return Exposition(data).text(accept)
+
+
 @contextmanager
-def telemetry(role: Role, attributes: Mapping[str, str]) -> Iterator[None]:
+def telemetry(role: Role, attributes: Mapping[str, str], prometheus: Prometheus | None = None) -> Iterator[None]:
     """Set up what the environment asks for, and export what is left at the end, for a few seconds at the most.
 
     Args:
         role: What this process is.
         attributes: What else to say about it in every span and metric; no secrets.
+        prometheus: Takes the metrics too, whatever the environment says.
 
     Raises:
         TelemetryError: A variable asks for something that is not here.
@@ -82,13 +108,16 @@ def telemetry(role: Role, attributes: Mapping[str, str]) -> Iterator[None]:
     traces, metrics = _exporter("TRACES"), _exporter("METRICS")
     providers: list[Any] = []
     try:
-        if traces != "none" or metrics != "none":
+        if traces != "none" or metrics != "none" or prometheus is not None:
             resource = _resource(role, attributes)
             try:
                 if traces != "none":
                     providers.append(_set_up_traces(resource, _span_exporter(traces)))
-                if metrics != "none":
-                    providers.append(_set_up_metrics(resource, _metric_reader(metrics)))
+                readers = [] if metrics == "none" else [_metric_reader(metrics)]
+                if prometheus is not None:
+                    readers.append(prometheus.reader())
+                if readers:
+                    providers.append(_set_up_metrics(resource, readers))
             except ValueError as exc:
                 raise TelemetryError(f"an OTEL_* variable has a bad value: {exc}") from exc
         yield
@@ -100,7 +129,10 @@ def _resource(role: Role, attributes: Mapping[str, str]) -> "Resource":
     """Describe the process; what the user's `OTEL_*` variables call it counts for more."""
     from opentelemetry.sdk.resources import Resource
 
-    resource = Resource.create(dict(attributes))
+    from streamer import __version__
+
+    instance = {"service.version": __version__, "service.instance.id": f"{socket.gethostname()}-{os.getpid()}"}
+    resource = Resource.create(instance | dict(attributes))
     if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
         return resource.merge(Resource({"service.name": role.value}))
     return resource
@@ -156,25 +188,27 @@ def _set_up_traces(resource: "Resource", exporter: "SpanExporter") -> Any:
     return provider
 
 
-def _set_up_metrics(resource: "Resource", reader: "MetricReader") -> Any:
+def _set_up_metrics(resource: "Resource", readers: Sequence["MetricReader"]) -> Any:
     from opentelemetry import metrics
     from opentelemetry.sdk.metrics import MeterProvider
 
-    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    provider = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     return provider
 
 
 def link_sampler(inner: "Sampler") -> "Sampler":
-    """Wrap the sampler that `OTEL_TRACES_SAMPLER` names so that a span with a sampled link is sampled.
+    """Wrap the sampler that `OTEL_TRACES_SAMPLER` names so that what belongs to something sampled is sampled.
 
-    The stock samplers look at the parent alone: a batch span has none, so under a ratio of 0.01 it would be dropped
-    although one of its frames is sampled, and the frame's way would end there.
+    A batch span has no parent but links, which the stock samplers ignore: under a ratio of 0.01 it would be dropped
+    although one of its frames is sampled, and the frame's way would end there. And what stands below a sampled span
+    is sampled whatever a ratio says of its trace: it was decided at the camera, or by how slow the frame was.
     """
+    from opentelemetry import trace
     from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
     class LinkSampler(Sampler):
-        """Samples what is linked to something sampled; for all else it asks the inner sampler."""
+        """Samples what is linked to or below something sampled; for all else it asks the inner sampler."""
 
         def should_sample(
             self,
@@ -187,7 +221,9 @@ def link_sampler(inner: "Sampler") -> "Sampler":
             trace_state: "TraceState | None" = None,
         ) -> "SamplingResult":
             """Decide about one span."""
-            if links and any(link.context.trace_flags.sampled for link in links):
+            parent = trace.get_current_span(parent_context).get_span_context()
+            is_below = parent.is_valid and parent.trace_flags.sampled
+            if is_below or (links and any(link.context.trace_flags.sampled for link in links)):
                 return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, trace_state)
             return inner.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 

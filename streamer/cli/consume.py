@@ -3,10 +3,20 @@
 import os
 import sys
 from argparse import SUPPRESS, ArgumentParser
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config.errors import ConfigError
-from config.settings import ConsumeSettings, EngineSettings, KafkaSettings, ModelSettings, Settings
+from config.settings import (
+    ConsumeSettings,
+    EngineSettings,
+    KafkaSettings,
+    ModelSettings,
+    ObservingSettings,
+    Settings,
+)
 from streamer.cli.command import Call, Command
 from streamer.terminal import harmless
 
@@ -54,8 +64,10 @@ def _supervise(call: Call) -> int:
     # Imported here: the help text needs none of it.
     from consumers.counts import merge_summaries
     from streamer.compose import group_of
+    from streamer.monitoring import Monitoring
     from streamer.stopping import stop_on_signals
     from streamer.supervisor import Supervisor, Timing
+    from streamer.worker_metrics import WorkerAnswers
 
     settings = call.loaded.settings
     stop = stop_on_signals()
@@ -67,8 +79,14 @@ def _supervise(call: Call) -> int:
     command = [sys.executable, "-P", "-m", "streamer", "consume"]  # -P: no files of the folder
     # A worker that drains in time still has to leave its group, and its device may have to be given up.
     timing = Timing(kill_after_s=settings.drain_timeout.total_seconds() + _CLOSE_S)
-    supervisor = Supervisor([*command, *call.argv, "--workers", "1", "--json"], settings.workers, timing)
-    code = supervisor.run(stop)
+    command += [*call.argv, "--workers", "1", "--json"]
+    with TemporaryDirectory(prefix="streamer-") as directory:
+        if settings.metrics_port is not None:
+            command += ["--metrics-directory", directory]
+        supervisor = Supervisor(command, settings.workers, timing)
+        answers = WorkerAnswers(Path(directory), supervisor, settings.workers).answers()
+        with Monitoring(settings, answers):
+            code = supervisor.run(stop)
     summary = merge_summaries(supervisor.summaries()) | {"workers": settings.workers, "restarts": supervisor.restarts}
     _report(call, {"group": group_of(settings), "device": settings.device} | summary)
     return code
@@ -77,25 +95,33 @@ def _supervise(call: Call) -> int:
 def _work(call: Call) -> int:
     """Be the one worker."""
     # Imported here: the help text needs none of it.
+    from engine.telemetry import announce
     from messaging.topics import create_topics
     from streamer.compose import classifier_of, consumer_of, group_of, kafka_of, topic_plan
     from streamer.logs import set_up_logs
+    from streamer.monitoring import Monitoring
     from streamer.stopping import stop_on_signals
     from streamer.telemetry import Role, telemetry
+    from streamer.worker_metrics import socket_of
 
     settings = call.loaded.settings
     stop = stop_on_signals()
     group = group_of(settings)
     number = call.arguments.worker_number
     if number is not None:
-        set_up_logs(is_debug=call.arguments.debug, speaker=f"worker {number}: ")
-    with telemetry(Role.CONSUMER, {"streamer.device": settings.device, "streamer.group": group}):
+        set_up_logs(is_debug=call.arguments.debug, form=settings.log_format, worker=str(number))
+    own_socket = socket_of(call.arguments.metrics_directory, number) if call.arguments.metrics_directory else None
+    with Monitoring(settings, own_socket=own_socket) as monitoring, ExitStack() as stack:
         classifier = classifier_of(settings)
         try:
+            said = _attributes(settings, classifier, number)
+            stack.enter_context(telemetry(Role.CONSUMER, said, monitoring.prometheus))
             create_topics(kafka_of(settings), topic_plan(settings))
             if number in (None, 1):  # the others would say the same
                 _introduce(settings, classifier)
+            announce(classifier.backend.name)
             consumer = consumer_of(settings, classifier)
+            monitoring.watch(consumer.readings.why_not_alive, consumer.readings.why_not_ready)
             failure: BaseException | None = None
             try:
                 consumer.run(until=stop)
@@ -114,6 +140,20 @@ def _work(call: Call) -> int:
         finally:
             classifier.backend.close()
     return 0
+
+
+def _attributes(settings: Settings, classifier: "Classifier", number: int | None) -> dict[str, str]:
+    """Return what every span and metric says about this consumer."""
+    from streamer.compose import group_of
+
+    return {
+        "streamer.device": settings.device,
+        "streamer.group": group_of(settings),
+        "streamer.worker": str(number or 1),
+        "streamer.model": classifier.spec.name,
+        "streamer.model.digest": classifier.spec.digest,
+        "streamer.backend": classifier.backend.name,
+    }
 
 
 def _introduce(settings: Settings, classifier: "Classifier") -> None:
@@ -153,13 +193,20 @@ def _report(call: Call, summary: dict[str, Any]) -> None:
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
     parser.add_argument("--worker-number", type=int, help=SUPPRESS)  # from whoever supervises
+    parser.add_argument("--metrics-directory", type=Path, help=SUPPRESS)  # from the same
 
 
 COMMAND = Command(
     help="Classify the frames of the frames topic with one device, and publish one result for each.\n\n"
     "Each device has a consumer group of its own and sees every frame; devices with the same --group share them.",
     run=_run,
-    settings=((ConsumeSettings, ""), (ModelSettings, ""), (EngineSettings, ""), (KafkaSettings, "")),
+    settings=(
+        (ConsumeSettings, ""),
+        (ModelSettings, ""),
+        (EngineSettings, ""),
+        (ObservingSettings, ""),
+        (KafkaSettings, ""),
+    ),
     add_arguments=_arguments,
     examples="streamer consume --device 0\n"
     "streamer consume --device 0 --model bottles.onnx --batch-size 16 --batch-timeout 10ms\n"

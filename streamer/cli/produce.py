@@ -5,7 +5,7 @@ import time
 from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
-from config.settings import CameraSettings, KafkaSettings, ProduceSettings
+from config.settings import CameraSettings, KafkaSettings, ObservingSettings, ProduceSettings
 from streamer.cli.command import Call, Command
 from streamer.terminal import harmless, print_json
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from producers.cameras import Cameras
 
 _PROGRESS_INTERVAL_S = 5.0
+_MAX_NAMES_CHARS = 1000
 
 
 class _Progress:
@@ -40,14 +41,17 @@ def _run(call: Call) -> int:
     # Imported here: the help text needs none of it.
     from messaging.topics import create_topics
     from streamer.compose import cameras_of, kafka_of, topic_plan
+    from streamer.monitoring import Monitoring
     from streamer.stopping import stop_on_signals
     from streamer.telemetry import Role, telemetry
 
     settings = call.loaded.settings
     stop = stop_on_signals()
-    name = settings.camera or str(settings.cameras)
-    with telemetry(Role.CAMERA, {"streamer.camera": name}):
-        cameras = cameras_of(settings)
+    cameras = cameras_of(settings)
+    names = ",".join(camera.name for camera in cameras.cameras)[:_MAX_NAMES_CHARS]
+    with Monitoring(settings) as monitoring, telemetry(Role.CAMERA, {"streamer.camera": names}, monitoring.prometheus):
+        cameras.show_metrics(settings.frames_topic)
+        monitoring.watch(lambda: "", cameras.why_not_ready)
         create_topics(kafka_of(settings), topic_plan(settings))
         for camera in cameras.cameras:
             source = camera.status().source
@@ -87,7 +91,7 @@ def _arguments(parser: ArgumentParser) -> None:
 COMMAND = Command(
     help="Publish the frames of a camera, or of many, to the frames topic.",
     run=_run,
-    settings=((CameraSettings, ""), (ProduceSettings, ""), (KafkaSettings, "")),
+    settings=((CameraSettings, ""), (ProduceSettings, ""), (ObservingSettings, ""), (KafkaSettings, "")),
     add_arguments=_arguments,
     examples="streamer produce --camera demo --source synthetic:workpiece --fps 25\n"
     "streamer produce --camera gate --source rtsp://user:password@10.0.0.7/stream --fps 5\n"

@@ -1,5 +1,6 @@
 """Log lines go to the terminal, and quote what cameras and other producers say of themselves."""
 
+import json
 import logging
 import re
 import unicodedata
@@ -7,6 +8,7 @@ import unicodedata
 import pytest
 
 from messaging.frame import read_frame
+from messaging.trace_context import log_context
 from streamer.logs import set_up_logs
 from tests.fakes.records import record
 
@@ -76,3 +78,35 @@ def test_an_empty_message_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 def assert_harmless(line: str) -> None:
     assert len(line) < 12_000
     assert not any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in line)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_json_lines_are_whole_objects_whatever_they_quote(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logs(is_debug=False, form="json", worker="2")
+    logging.getLogger("consumers.consumer").warning(
+        "camera %s: %s", name, ValueError(name), extra=log_context(f"00-{'a' * 32}-{'b' * 16}-00")
+    )
+    (line,) = capsys.readouterr().err.splitlines()
+    said = json.loads(line)
+    assert_harmless(said["message"])
+    assert said | {"time": "", "message": ""} == {
+        "time": "",
+        "level": "warning",
+        "logger": "consumers.consumer",
+        "message": "",
+        "worker": "2",
+        "trace_id": "a" * 32,
+        "span_id": "b" * 16,
+    }
+    assert said["time"].endswith("+00:00")
+
+
+def test_json_has_a_traceback_where_it_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    for is_debug in (False, True):
+        set_up_logs(is_debug=is_debug, form="json")
+        try:
+            raise ValueError("x")
+        except ValueError:
+            logging.getLogger("producers.camera").exception("camera a")
+        said = json.loads(capsys.readouterr().err)
+        assert ("Traceback" in said.get("exception", "")) is is_debug

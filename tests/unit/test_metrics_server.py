@@ -1,0 +1,109 @@
+"""The metrics port: what it answers, and what it does with those who ask too much."""
+
+import http.client
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from streamer.metrics_server import Answers, MetricsPortError, MetricsServer
+
+
+class Said:
+    """What the server is told to say."""
+
+    def __init__(self) -> None:
+        self.alive = ""
+        self.ready = ""
+        self.accepted: list[str] = []
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        self.accepted.append(accept)
+        return b"a 1\n", "text/plain; version=0.0.4"
+
+
+@pytest.fixture
+def said() -> Said:
+    return Said()
+
+
+@pytest.fixture
+def address(said: Said) -> Iterator[tuple[str, int]]:
+    server = MetricsServer(Answers(said.metrics, lambda: said.alive, lambda: said.ready))
+    url = urlsplit(server.start(("127.0.0.1", 0)))
+    yield url.hostname or "", url.port or 0
+    server.close()
+    server.close()
+
+
+def ask(address: tuple[str, int], path: str, method: str = "GET") -> tuple[int, bytes, http.client.HTTPMessage]:
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    try:
+        connection.request(method, path, headers={"Accept": "text/plain"})
+        response = connection.getresponse()
+        return response.status, response.read(), response.headers
+    finally:
+        connection.close()
+
+
+def test_metrics_come_as_they_are_accepted(address: tuple[str, int], said: Said) -> None:
+    status, body, headers = ask(address, "/metrics?x=1")
+    assert (status, body) == (200, b"a 1\n")
+    assert headers["Content-Type"] == "text/plain; version=0.0.4"
+    assert headers["Cache-Control"] == "no-store"
+    assert said.accepted == ["text/plain"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_says_why_not(address: tuple[str, int], said: Said, path: str) -> None:
+    assert ask(address, path)[:2] == (200, b"ok\n")
+    said.alive = said.ready = "the device is lost"
+    assert ask(address, path)[:2] == (503, b"the device is lost\n")
+
+
+def test_another_path_says_what_there_is(address: tuple[str, int]) -> None:
+    status, body, _ = ask(address, "/../etc/passwd")
+    assert (status, body) == (404, b"there are /metrics, /healthz and /readyz\n")
+    assert ask(address, "/metrics", "HEAD")[:2] == (200, b"")
+    assert ask(address, "/metrics", "POST")[0] == 501
+
+
+def test_a_port_in_use_is_one_line(address: tuple[str, int]) -> None:
+    server = MetricsServer(Answers(lambda _: (b"", ""), lambda: "", lambda: ""))
+    with pytest.raises(
+        MetricsPortError, match=rf"--metrics-port: cannot listen on 127.0.0.1 port {address[1]}: .*in use"
+    ):
+        server.start(address)
+
+
+def test_a_host_that_is_not_here_is_one_line() -> None:
+    server = MetricsServer(Answers(lambda _: (b"", ""), lambda: "", lambda: ""))
+    with pytest.raises(MetricsPortError, match=r"--metrics-port: cannot listen on 192\.0\.2\.1 port 0: "):
+        server.start(("192.0.2.1", 0))
+
+
+def test_idle_connections_are_bounded_and_the_rest_closed(address: tuple[str, int]) -> None:
+    idle = [socket.create_connection(address, timeout=5) for _ in range(16)]
+    beyond = socket.create_connection(address, timeout=5)
+    try:
+        for each in idle:  # each has a thread by now, or is about to
+            each.sendall(b"GET /metrics HTTP/1.1\r\n")
+        assert beyond.recv(1) == b"", "closed, and not served"
+    finally:
+        for each in (*idle, beyond):
+            each.close()
+
+
+def test_a_unix_socket_answers_too(tmp_path: Path) -> None:
+    server = MetricsServer(Answers(lambda _: (b"a 1\n", "text/plain"), lambda: "", lambda: ""))
+    server.start(tmp_path / "1.sock")
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(tmp_path / "1.sock"))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert b"a 1\n" in client.makefile("rb").read()
+    finally:
+        server.close()
