@@ -82,9 +82,8 @@ class Cameras:
         """Return, in a line, why not every camera's frames arrive; "" where they do. Any thread."""
         waiting = [camera for camera in self.cameras if camera.state in ("connecting", "retrying", "failed")]
         if waiting:
-            return (
-                f"camera {waiting[0].name} is {waiting[0].state}: {len(waiting)} of {len(self.cameras)} give no frames"
-            )
+            count = f"{len(waiting)} of {len(self.cameras)}"
+            return f"camera {waiting[0].name} is {waiting[0].state}; {count} cameras give no frames"
         return self._publisher.why_not_ready()
 
     def _run_one(self, camera: Camera, stop: Event) -> None:

@@ -119,6 +119,7 @@ class _UnixServer(_Server):
     address_family = socket.AF_UNIX
 
     def __init__(self, address: Path, answers: Answers) -> None:
+        address.unlink(missing_ok=True)  # of a worker that was killed
         super().__init__(str(address), answers)
 
 
