@@ -1,10 +1,4 @@
-"""What the engine measures. Without an OpenTelemetry SDK all of it does nothing.
-
-Metric, unit, attributes:
-    streamer.engine.rows          {row}   streamer.backend                     rows of batches that held data
-    streamer.engine.padded_rows   {row}   streamer.backend                     rows that a device worked on for nothing
-    streamer.engine.devices_lost  {loss}  streamer.backend                     devices given up: a time-out, an error
-"""
+"""What the engine measures. Without an OpenTelemetry SDK all of it does nothing."""
 
 from functools import cache
 from typing import NamedTuple
@@ -14,36 +8,40 @@ from opentelemetry import metrics
 BACKEND = "streamer.backend"
 
 
-class _Instruments(NamedTuple):
-    rows: metrics.Counter
-    padded_rows: metrics.Counter
-    devices_lost: metrics.Counter
+class Count(NamedTuple):
+    """A counter, by the attribute `BACKEND`: its name, its unit (UCUM), and what it counts."""
+
+    name: str
+    unit: str
+    description: str
+
+
+ROWS = Count("streamer.engine.rows", "{row}", "rows of batches that held data")
+PADDED_ROWS = Count("streamer.engine.padded_rows", "{row}", "rows that a device worked on for nothing")
+DEVICES_LOST = Count("streamer.engine.devices_lost", "{loss}", "devices given up: a time-out, an error")
+COUNTS = (ROWS, PADDED_ROWS, DEVICES_LOST)
 
 
 @cache
-def _instruments() -> _Instruments:
+def _counters() -> dict[Count, metrics.Counter]:
     meter = metrics.get_meter("streamer.engine")
-    return _Instruments(
-        meter.create_counter("streamer.engine.rows", "{row}", "rows of batches that held data"),
-        meter.create_counter("streamer.engine.padded_rows", "{row}", "rows that a device worked on for nothing"),
-        meter.create_counter("streamer.engine.devices_lost", "{loss}", "devices given up"),
-    )
+    return {count: meter.create_counter(*count) for count in COUNTS}
 
 
 def announce(backend: str) -> None:
     """Let each counter of a back end stand at 0 before anything is counted."""
-    for counter in _instruments():
+    for counter in _counters().values():
         counter.add(0, {BACKEND: backend})
 
 
 def count_rows(backend: str, rows: int, padded_rows: int) -> None:
     """Count the rows of a batch."""
-    instruments, attributes = _instruments(), {BACKEND: backend}
-    instruments.rows.add(rows, attributes)
+    counters, attributes = _counters(), {BACKEND: backend}
+    counters[ROWS].add(rows, attributes)
     if padded_rows:
-        instruments.padded_rows.add(padded_rows, attributes)
+        counters[PADDED_ROWS].add(padded_rows, attributes)
 
 
 def count_loss(backend: str) -> None:
     """Count a device that was given up."""
-    _instruments().devices_lost.add(1, {BACKEND: backend})
+    _counters()[DEVICES_LOST].add(1, {BACKEND: backend})

@@ -6,13 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from messaging.telemetry import Metric
 from streamer.metrics_server import Answers
-from streamer.prometheus import merge
+from streamer.prometheus import merge, prometheus_name
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
     from streamer.supervisor import Supervisor
+
+#: What is measured of the workers together, in the order of `_Own`.
+OWN: Final = (
+    Metric("streamer.workers", "gauge", "{worker}", "workers that were asked for"),
+    Metric("streamer.workers.running", "gauge", "{worker}", "workers that answer"),
+    Metric("streamer.worker.restarts", "counter", "{restart}", "times that a worker was started again"),
+)
 
 _TIMEOUT_S: Final = 2.0
 #: What a worker says is shorter.
@@ -46,10 +54,10 @@ class _Own:
     def collect(self) -> Iterator["Family"]:
         from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
-        workers, running, restarts = self._figures
-        yield GaugeMetricFamily("streamer_workers", "Workers that were asked for", workers)
-        yield GaugeMetricFamily("streamer_workers_running", "Workers that answer", running)
-        yield CounterMetricFamily("streamer_worker_restarts", "Times that a worker was started again", restarts)
+        for metric, value in zip(OWN, self._figures, strict=True):
+            family = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+            name = prometheus_name(metric.name, metric.kind, metric.unit)
+            yield family(name, metric.description.capitalize(), value=value)
 
 
 class WorkerAnswers:
