@@ -1,11 +1,14 @@
 """A frame's way as OpenTelemetry shows it: the real commands, and a receiver that reads the official protobufs."""
 
 import os
+import statistics
 import subprocess
 import sys
 from collections import Counter
 
 from messaging.frame import read_frame
+from messaging.outcome import LATENCY_PARTS, Classified, read_outcome
+from messaging.timestamps import parse_us
 from messaging.trace_context import is_sampled, trace_id
 from tests.fakes.otlp_receiver import otlp_receiver
 from tests.integration.stage import Stage, camera_frames, consume_all
@@ -91,3 +94,21 @@ def test_with_no_variable_set_nothing_is_exported_and_a_frame_still_has_its_trac
     frames = [read_frame(record) for record in stage.records(stage.topics.frames)]
     assert len({trace_id(frame.traceparent) for frame in frames}) == 5
     assert not any(is_sampled(frame.traceparent) for frame in frames)
+
+
+def test_the_parts_of_the_latency_tile_it_and_it_is_what_the_clock_says(stage: Stage) -> None:
+    stage.feed([frame for number in range(4) for frame in camera_frames(f"camera-{number}", 40)])
+    consume_all(stage.settings())
+    beside_ms = []
+    for record in stage.records(stage.topics.results):
+        result = read_outcome(record.value)
+        assert isinstance(result, Classified)
+        latency = result.latency_ms
+        assert abs(sum(getattr(latency, part) for part in LATENCY_PARTS) - latency.total) < 1
+        assert all(getattr(latency, part) >= 0 for part in LATENCY_PARTS)
+        made_at_us = parse_us(dict(record.headers)["ce_time"].decode())
+        beside_ms.append((made_at_us - parse_us(result.captured_at)) / 1000 - latency.total)
+    assert len(beside_ms) == 160
+    # The outcome's time is read from another clock, a moment after the last part ended.
+    assert min(beside_ms) > -1
+    assert statistics.median(beside_ms) < 1
