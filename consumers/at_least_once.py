@@ -84,7 +84,7 @@ class AtLeastOnce(Delivery):
     # On the producer's thread, which swallows what a callback raises.
 
     def _arrived(self, entry: Entry[Outgoing], outgoing: Outgoing, topic: str, sent_at_s: float, _: Any) -> None:
-        self._writer.telemetry.acknowledged(topic, time.monotonic() - sent_at_s)
+        self._writer.telemetry.acknowledged(outgoing, topic, time.monotonic() - sent_at_s)
         if self._events.are_wanted:
             self._events("produced", offsets={outgoing.frame.partition: outgoing.frame.offset})
         self._committer.acknowledged(outgoing.frame)

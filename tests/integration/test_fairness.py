@@ -30,8 +30,15 @@ pytestmark = pytest.mark.broker
 
 _HOT = "hot"
 _COLD = 200
-#: Small, so that one fetch brings many frames of one partition.
-_PICTURE = jpeg(1, side_px=8)
+
+
+def weighing(picture: bytes, size_bytes: int) -> bytes:
+    """Return a JPEG that is so many bytes longer, by a comment in it."""
+    return picture[:2] + b"\xff\xfe" + (size_bytes + 2).to_bytes(2, "big") + bytes(size_bytes) + picture[2:]
+
+
+#: A thumbnail, so that one fetch (1 MiB a partition) brings 500 frames: seven of each camera in it.
+_PICTURE = weighing(jpeg(1, side_px=8), 1500)
 _DEADLINE_S = 90.0
 
 MakeStage = Callable[[int], Stage]

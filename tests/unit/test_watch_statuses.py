@@ -1,0 +1,62 @@
+"""The newest status of each camera and worker."""
+
+import pytest
+
+from messaging.errors import MessageError
+from streamer.watch.statuses import Statuses
+from tests.fakes.records import record
+from tests.fakes.watched import NOW_S, camera_status, status_record, worker_status
+
+
+def test_the_newest_status_of_each_is_kept() -> None:
+    statuses = Statuses()
+    for captured in (1, 2):
+        statuses.take(status_record(camera_status(captured=captured)), NOW_S + captured)
+    statuses.take(status_record(worker_status()), NOW_S)
+    camera, worker = statuses.cameras.get("line-1"), statuses.workers.get("g/h/0/0")
+    assert camera is not None
+    assert camera.status == camera_status(captured=2)
+    assert camera.at_s == NOW_S + 2
+    assert worker is not None
+    assert worker.status == worker_status()
+
+
+def test_a_deleted_status_is_forgotten() -> None:
+    statuses = Statuses()
+    for status in (camera_status(), camera_status("line-2"), worker_status(), worker_status(slot=1)):
+        statuses.take(status_record(status), NOW_S)
+    statuses.take(status_record(camera_status(), value=None), NOW_S)
+    statuses.take(status_record(worker_status(), value=None), NOW_S)
+    for key in (None, b"", b"\xff", b"camera/nobody"):
+        statuses.take(record(key=key, value=None), NOW_S)
+    assert list(statuses.cameras) == ["line-2"]
+    assert list(statuses.workers) == ["g/h/0/1"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        record(value=b"{}"),
+        record(value=b"\xff"),
+        status_record(camera_status("c" * 10_000)),
+        status_record(camera_status(error="e" * 20_000)),
+        status_record(worker_status(host="h" * 2_000)),
+        status_record(worker_status(model="m" * 200_000)),
+    ],
+    ids=["empty", "no text", "long name", "large", "long worker", "large worker"],
+)
+def test_what_is_no_status_or_too_large_is_refused(bad: object) -> None:
+    statuses = Statuses()
+    with pytest.raises(MessageError):
+        statuses.take(bad, NOW_S)
+    assert not [*statuses.cameras, *statuses.workers]
+
+
+def test_there_is_room_for_so_many() -> None:
+    statuses = Statuses(cameras=2, workers=1)
+    for number in range(5):
+        statuses.take(status_record(camera_status(f"line-{number}")), NOW_S)
+        statuses.take(status_record(worker_status(slot=number)), NOW_S)
+    assert list(statuses.cameras) == ["line-0", "line-1"]
+    assert statuses.cameras.left_out == 3
+    assert statuses.workers.left_out == 4
