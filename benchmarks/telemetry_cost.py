@@ -69,6 +69,7 @@ def main() -> None:
         False: {"OTEL_SDK_DISABLED": "true"},
         True: {
             "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "none",  # Prometheus has them: a second way would be paid for a second time
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_address[1]}",
             "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
             "OTEL_TRACES_SAMPLER_ARG": "0.01",
