@@ -18,7 +18,7 @@ from pydantic import BaseModel, ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
 from config.load import Loaded, flag_name, is_secret, known_settings, nearest, setting_name, variable_name
-from config.types import format_duration
+from config.types import format_duration, parse_duration
 from producers.sources.address import redact
 
 _SETTING = "setting:"
@@ -132,6 +132,20 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 18 or int(text) == 0:
         raise ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def moment_us(text: str) -> int:
+    """Read a moment, as argparse wants it of an argument's `type`: how long ago, or RFC 3339; µs since 1970."""
+    from messaging.timestamps import now_us, parse_us
+
+    try:
+        return now_us() - round(parse_duration(text).total_seconds() * 1e6)
+    except ValueError:
+        pass
+    try:
+        return parse_us(text)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError("give how long ago, such as 10m, or a time such as 2026-11-21T08:00:00Z") from None
 
 
 def _add_setting(flags: Any, name: str, section: str, info: FieldInfo) -> None:

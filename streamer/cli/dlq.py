@@ -3,13 +3,12 @@
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.settings import KafkaSettings, Settings
-from config.types import parse_duration
-from streamer.cli.command import Call, Command, UsageError, positive
+from streamer.cli.command import Call, Command, UsageError, moment_us, positive
 from streamer.cli.dead_letter_formats import facts_of, headers_of, none_of, print_letters, print_summary, print_whole
+from streamer.cli.output_file import add_output_flags, check_output, is_piped, write_output
 from streamer.cli.progress import ReadingProgress
 from streamer.terminal import harmless, print_json
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_COUNT = 1000
 _MAX_NAMED = 20
-#: What `-o` takes for it.
-_STANDARD_OUTPUT = Path("-")
 
 
 def _list(call: Call) -> int:
@@ -59,53 +56,16 @@ def _show(call: Call) -> int:
 
     settings, arguments = call.loaded.settings, call.arguments
     cluster, topics = kafka_of(settings), topic_names(settings)
-    if arguments.output is not None:
-        _check_output(arguments)
-    is_piped = arguments.output == _STANDARD_OUTPUT
+    check_output("streamer dlq show", arguments)
     with ReadingProgress() as progress:
         found = find_dead_letter(cluster, topics, arguments.id, progress)
     if arguments.json:
         print_json(facts_of(found.stored) | {"others": list(map(str, found.others)), "headers": headers_of(found)})
-    elif not is_piped:
+    elif not is_piped(arguments):
         print_whole(found)
-    if is_piped:
-        sys.stdout.buffer.write(frame_bytes(cluster, topics, found))
-    elif arguments.output is not None:
-        _write(arguments.output, frame_bytes(cluster, topics, found), may_overwrite=arguments.force)
+    if arguments.output is not None:
+        write_output(arguments, frame_bytes(cluster, topics, found))
     return 0
-
-
-def _check_output(arguments: Namespace) -> None:
-    """Refuse where the bytes could not be written, before anything is read."""
-    path: Path = arguments.output
-    wrong = ""
-    try:
-        if path == _STANDARD_OUTPUT:
-            if arguments.json:
-                wrong = "-o - and --json both take standard output: give one of them"
-            elif sys.stdout.isatty():
-                wrong = "the bytes of a picture are nothing for a terminal: give -o FILE, or send them into a pipe"
-        elif path.is_dir():
-            wrong = f"{path} is a directory: give the name of a file"
-        elif not path.parent.is_dir():
-            wrong = f"there is no directory {path.parent}: make it first, or give another FILE"
-        elif path.exists() and not arguments.force:
-            wrong = f"{path} is there already: --force overwrites it"
-    except OSError as exc:
-        wrong = f"cannot write {path}: {exc.strerror}"
-    if wrong:
-        raise UsageError(f"streamer dlq show: {wrong}")
-
-
-def _write(path: Path, data: bytes, *, may_overwrite: bool) -> None:
-    from streamer.dead_letters import DeadLetterError
-
-    try:
-        with path.open("wb" if may_overwrite else "xb") as file:
-            file.write(data)
-    except OSError as exc:
-        raise DeadLetterError(f"cannot write {path}: {exc.strerror}") from exc
-    print(f"{len(data)} bytes written to {path}", file=sys.stderr)
 
 
 def _replay(call: Call) -> int:
@@ -191,20 +151,6 @@ def _filters(arguments: Namespace) -> "Filters":
     return Filters(arguments.camera, arguments.reason, arguments.group, arguments.since, frozenset(ids))
 
 
-def _time_us(text: str) -> int:
-    """Read a moment: how long ago, or RFC 3339; µs since 1970."""
-    from messaging.timestamps import now_us, parse_us
-
-    try:
-        return now_us() - round(parse_duration(text).total_seconds() * 1e6)
-    except ValueError:
-        pass
-    try:
-        return parse_us(text)
-    except (ValueError, OverflowError):
-        raise ArgumentTypeError("give how long ago, such as 10m, or a time such as 2026-11-21T08:00:00Z") from None
-
-
 def _reason(text: str) -> str:
     from messaging.dead_letter import REASONS
 
@@ -225,7 +171,7 @@ def _filter_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--camera", metavar="C", help="of this camera alone")
     parser.add_argument("--reason", type=_reason, metavar="R", help="of this reason alone, such as truncated")
     parser.add_argument("--group", metavar="G", help="of this consumer group alone")
-    parser.add_argument("--since", type=_time_us, metavar="TIME", help="not older: 10m (ago), or 2026-11-21T08:00:00Z")
+    parser.add_argument("--since", type=moment_us, metavar="TIME", help="not older: 10m (ago), or 2026-11-21T08:00:00Z")
 
 
 def _list_arguments(parser: ArgumentParser) -> None:
@@ -242,10 +188,7 @@ def _show_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "id", type=_identity, metavar="ID", help="a frame's id, or where the dead letter stands, such as 0:17"
     )
-    parser.add_argument(
-        "-o", dest="output", type=Path, metavar="FILE", help="write the frame's bytes there; - is standard output"
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite FILE")
+    add_output_flags(parser, "the frame's bytes")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

@@ -19,7 +19,10 @@ COMMANDS = {
     "produce": "publish the frames of a camera, or of many",
     "consume": "classify frames with one device, and publish the results",
     "results": "follow the classifications: table, JSON lines or CSV",
+    "dashboard": "cameras, labels, latency, devices and dead letters in the browser, live",
     "audit": "check that every frame has exactly one outcome",
+    "frame": "what the model saw: a frame's picture with its label",
+    "trace": "one frame's way from the camera to its results, and where the time went",
     "dlq": "look at dead letters, and put their frames back",
     "doctor": "check broker, topics, model, device and clocks, and say how to mend them",
     "pipeline": "run frames through a pipeline of steps, and see which step holds it up",
@@ -134,7 +137,9 @@ def _call(program: str, command: "Command", argv: list[str]) -> int:
     if command.run is None:
         raise ValueError(f"{program} has nothing to run")
     set_up_logs(is_debug=arguments.debug)
-    return command.run(Call(load(flags, file=arguments.config), arguments, tuple(argv)))
+    loaded = load(flags, file=arguments.config)
+    set_up_logs(is_debug=arguments.debug, form=loaded.settings.log_format)
+    return command.run(Call(loaded, arguments, tuple(argv)))
 
 
 def _shown(word: str) -> str:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from messaging.cloudevents import read_headers
 from messaging.errors import MessageError
-from messaging.outcome import Classified, Outcome, Skipped, read_outcome
+from messaging.outcome import LATENCY_PARTS, Classified, Outcome, Skipped, read_outcome
+from streamer.cli.result_latency import COLUMNS_MS, LatencySummary, latency_table, number, times_ms
 from streamer.terminal import harmless
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _LIVE_ROWS = 20
+#: Lines of a terminal that the title, the headings and the summary of the parts take.
+_ROWS_AROUND = 9
 _REFRESH_S = 0.2
 #: The rate is that of the last seconds.
 _RATE_WINDOW_S = 5.0
@@ -25,6 +28,9 @@ _MAX_CELL_CHARS = 1000
 #: Source: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _COLUMNS = (("captured at", 27), ("camera", 16), ("status", 10), ("result", 22), ("score", 6), ("ms", 8), ("group", 0))
+#: With their parts: the widths of numbers follow their names.
+_LATENCY_COLUMNS = (*_COLUMNS[:5], *((name, max(len(name), 8)) for name in COLUMNS_MS), _COLUMNS[-1])
+_NUMBERS = {"score", "ms", *COLUMNS_MS}
 _CSV_COLUMNS = (
     *("ce_id", "ce_source", "camera", "sequence", "captured_at", "group", "status", "reason", "label", "score"),
     *("truth", "model", "model_digest", "device", "backend", "simulated", "batch_size", "latency_ms"),
@@ -94,14 +100,16 @@ class JsonLines:
 class CsvLines:
     """Comma-separated values with a header row; text is harmless to terminals and to spreadsheets."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_parts: bool = False) -> None:
+        """Print the header, with a column for each part of the latency if that is wanted."""
         self._writer = csv.writer(sys.stdout, lineterminator="\n")
-        self._write(_CSV_COLUMNS)
+        self._columns = (*_CSV_COLUMNS, *(f"{name}_ms" for name in LATENCY_PARTS)) if has_parts else _CSV_COLUMNS
+        self._write(self._columns)
 
     def show(self, result: Result) -> None:
         """Print one line."""
         cells = _cells(result)
-        self._write([_csv_cell(cells[column]) for column in _CSV_COLUMNS])
+        self._write([_csv_cell(cells.get(column)) for column in self._columns])
 
     def tick(self) -> None:
         """Nothing is held back."""
@@ -114,26 +122,40 @@ class CsvLines:
 class PlainTable:
     """Aligned lines, for a pipe or a file."""
 
-    def __init__(self) -> None:
-        print(_line([name for name, _ in _COLUMNS]), flush=True)
+    def __init__(self, *, has_parts: bool = False) -> None:
+        """Print the header, with a column for each part of the latency if that is wanted."""
+        self._columns = _LATENCY_COLUMNS if has_parts else _COLUMNS
+        self._print([name for name, _ in self._columns])
 
     def show(self, result: Result) -> None:
         """Print one line."""
-        print(_line(_row(result)), flush=True)
+        cells = _row(result)
+        if self._columns is _LATENCY_COLUMNS:
+            cells[5:6] = _numbers(result)
+        self._print(cells)
 
     def tick(self) -> None:
         """Nothing is held back."""
+
+    def _print(self, cells: Sequence[str]) -> None:
+        padded = (
+            f"{cell:>{width}}" if name in _NUMBERS else f"{cell:<{width}}"
+            for cell, (name, width) in zip(cells, self._columns, strict=True)
+        )
+        print("  ".join(padded).rstrip(), flush=True)
 
 
 class LiveTable:
     """The newest results and the totals, overwritten in place, for a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, summary: LatencySummary | None = None) -> None:
+        """Show the parts of the latency, with their summary, if there is one; the caller adds to it."""
         from rich.console import Console
         from rich.live import Live
 
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False)
+        self._summary = summary
         self._rows: deque[list[str]] = deque(maxlen=_LIVE_ROWS)
         self._totals: Counter[str] = Counter()
         self._times: deque[float] = deque()
@@ -151,7 +173,7 @@ class LiveTable:
 
     def show(self, result: Result) -> None:
         """Remember a result; the screen follows a few times a second."""
-        self._rows.append(_row(result))
+        self._rows.append(_row(result) if self._summary is None else _latency_row(result))
         self._totals[result.status] += 1
         self._times.append(time.monotonic())
         self.tick()
@@ -173,9 +195,12 @@ class LiveTable:
 
         totals = ", ".join(f"{count} {status}" for status, count in sorted(self._totals.items())) or "no results yet"
         title = f"{len(self._times) / _RATE_WINDOW_S:.1f} results/s; {totals}"
+        if self._summary is not None:
+            rows = list(self._rows)[-max(self._console.height - _ROWS_AROUND, 1) :]
+            return latency_table(rows, self._summary, title, self._console.width)
         table = Table(title=Text(title), title_justify="left")
         for name, _ in _COLUMNS:
-            table.add_column(name, no_wrap=True, justify="right" if name in ("score", "ms") else "left")
+            table.add_column(name, no_wrap=True, justify="right" if name in _NUMBERS else "left")
         room = max(self._console.height - 6, 1)
         for row in list(self._rows)[-room:]:
             table.add_row(*(Text(cell) for cell in row))
@@ -193,12 +218,15 @@ def _row(result: Result) -> list[str]:
     return [harmless(text) for text in texts]
 
 
-def _line(cells: Sequence[str]) -> str:
-    padded = (
-        f"{cell:>{width}}" if name in ("score", "ms") else f"{cell:<{width}}"
-        for cell, (name, width) in zip(cells, _COLUMNS, strict=True)
-    )
-    return "  ".join(padded).rstrip()
+def _latency_row(result: Result) -> list[str]:
+    """Return the cells of the table that has the parts of the latency: camera, result, and the parts."""
+    _, camera, status, answer, score, *_ = _row(result)
+    return [camera, f"{score} {answer}".strip() or status, *_numbers(result)]  # where it is cut, the number stays
+
+
+def _numbers(result: Result) -> list[str]:
+    times = times_ms(result.outcome)
+    return [number(times[name]) if times else "" for name in COLUMNS_MS]
 
 
 def _cells(result: Result) -> dict[str, Any]:
@@ -207,6 +235,7 @@ def _cells(result: Result) -> dict[str, Any]:
     cells: dict[str, Any] = {column: getattr(outcome, column, None) for column in _CSV_COLUMNS}
     if not isinstance(outcome, Skipped):
         cells |= {"batch_size": outcome.batch.size, "latency_ms": outcome.latency_ms.total}
+        cells |= {f"{name}_ms": time_ms for name, time_ms in times_ms(outcome).items()}
     if source is not None:
         cells |= {"topic": source.topic, "partition": source.partition, "offset": source.offset}
     return cells | {"ce_id": result.ce_id, "ce_source": result.ce_source, "status": result.status}

@@ -13,6 +13,7 @@ from messaging.errors import MessageError
 from messaging.reader import TopicReader
 from streamer.cli.command import Call, Command, positive
 from streamer.cli.result_formats import CsvLines, JsonLines, LiveTable, Output, PlainTable, read_result
+from streamer.cli.result_latency import LatencySummary
 from streamer.stopping import stop_on_signals
 from streamer.terminal import harmless
 
@@ -59,11 +60,15 @@ def _run(call: Call) -> int:
     stop = stop_on_signals()
     reader = TopicReader(kafka_of(settings), topic_names(settings).results, from_beginning=arguments.from_beginning)
     with reader, closing(_LeftOut()) as left_out, ExitStack() as stack:
-        _show(_records(reader, stop), _output(arguments.format, stack), left_out, arguments)
+        summary = LatencySummary() if arguments.latency else None
+        output = _output(arguments.format, summary, stack)
+        _show(_records(reader, stop), output, summary, left_out, arguments)
     return 0
 
 
-def _show(records: Iterator[Any], output: Output, left_out: _LeftOut, arguments: Namespace) -> None:
+def _show(
+    records: Iterator[Any], output: Output, summary: LatencySummary | None, left_out: _LeftOut, arguments: Namespace
+) -> None:
     """Show what was asked for, until there is enough of it."""
     shown = 0
     for record in records:
@@ -73,6 +78,8 @@ def _show(records: Iterator[Any], output: Output, left_out: _LeftOut, arguments:
         try:
             result = read_result(record)
             if arguments.camera in (None, result.outcome.camera):
+                if summary is not None:
+                    summary.add(result.outcome)
                 output.show(result)
                 shown += 1
         except MessageError as exc:
@@ -81,18 +88,27 @@ def _show(records: Iterator[Any], output: Output, left_out: _LeftOut, arguments:
             return
 
 
-def _output(name: str, stack: ExitStack) -> Output:
+def _output(name: str, summary: LatencySummary | None, stack: ExitStack) -> Output:
+    """Return where results go; a summary is said at the end, where it is not seen all the time."""
+    if name == "table" and sys.stdout.isatty():
+        return stack.enter_context(LiveTable(summary))
+    if summary is not None:
+        stack.callback(lambda: print(summary.line(), file=sys.stderr))
     if name == "json":
         return JsonLines()
-    if name == "csv":
-        return CsvLines()
-    return stack.enter_context(LiveTable()) if sys.stdout.isatty() else PlainTable()
+    has_parts = summary is not None
+    return CsvLines(has_parts=has_parts) if name == "csv" else PlainTable(has_parts=has_parts)
 
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--camera", metavar="C", help="results of this camera alone")
     parser.add_argument("--from-beginning", action="store_true", help="begin with the oldest result that is kept")
     parser.add_argument("--count", type=positive, metavar="N", help="end after so many results (default: go on)")
+    parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="where each frame's time went, in ms, and the median and p95 of each part",
+    )
     parser.add_argument(
         "--format", choices=("table", "json", "csv"), default="table", help="how to show them (default: table)"
     )
@@ -107,6 +123,7 @@ COMMAND = Command(
     run=_run,
     settings=((KafkaSettings, ""),),
     add_arguments=_arguments,
-    examples="streamer results\nstreamer results --camera line-1 --format json | jq .label\n"
+    examples="streamer results\nstreamer results --latency\n"
+    "streamer results --camera line-1 --format json | jq .label\n"
     "streamer results --from-beginning --count 1000 --format csv > results.csv",
 )

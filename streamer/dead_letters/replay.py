@@ -13,7 +13,7 @@ from messaging.kafka import Kafka, close_producer
 from messaging.reader import TopicReader
 from messaging.topics import TopicNames, max_message_bytes
 from streamer.dead_letters.errors import DeadLetterError
-from streamer.dead_letters.lookup import RecordLookup, original_of
+from streamer.dead_letters.lookup import original_of
 from streamer.dead_letters.plan import ReplayPlan
 from streamer.dead_letters.search import OnProgress, ignore_progress
 from streamer.dead_letters.stored import Place, StoredDeadLetter
@@ -58,7 +58,7 @@ def put_back(
         BrokerUnavailableError: No broker answers; some of the frames may be back.
     """
     try:
-        with RecordLookup(cluster, topics.frames) as frames:
+        with TopicReader(cluster, topics.frames, from_beginning=False) as frames:
             producer = cluster.producer(linger_ms=5, delivery_timeout_ms=_DELIVERY_TIMEOUT_MS)
             try:
                 replayer = _Replayer(plan, topics.frames, frames, producer, max_message_bytes(cluster, topics.frames))
@@ -97,7 +97,7 @@ class _Replayer:
     """Sends one plan's frames, a bounded number of bytes at a time."""
 
     def __init__(
-        self, plan: ReplayPlan, frames_topic: str, frames: RecordLookup, producer: Any, max_message_bytes: int
+        self, plan: ReplayPlan, frames_topic: str, frames: TopicReader, producer: Any, max_message_bytes: int
     ) -> None:
         self._plan = plan
         self._topic = frames_topic

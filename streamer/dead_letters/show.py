@@ -6,9 +6,10 @@ from typing import Any
 from messaging.dead_letter import read_dead_letter
 from messaging.errors import MessageError
 from messaging.kafka import Kafka
+from messaging.reader import TopicReader
 from messaging.topics import TopicNames
 from streamer.dead_letters.errors import DeadLetterError, DeadLetterNotFoundError
-from streamer.dead_letters.lookup import RecordLookup, original_of
+from streamer.dead_letters.lookup import original_of
 from streamer.dead_letters.search import DeadLetterReader, OnProgress, ignore_progress
 from streamer.dead_letters.stored import Filters, Place, StoredDeadLetter, read_stored
 from streamer.terminal import harmless
@@ -47,7 +48,7 @@ def find_dead_letter(
         TopicError: A topic is missing.
         BrokerUnavailableError: No broker answers.
     """
-    with RecordLookup(cluster, topics.dead_letters) as lookup:
+    with TopicReader(cluster, topics.dead_letters, from_beginning=False) as lookup:
         place = Place.read(identity)
         if place is not None and (found := _at(lookup, place)) is not None:
             return found
@@ -73,7 +74,7 @@ def frame_bytes(cluster: Kafka, topics: TopicNames, found: WholeDeadLetter) -> b
     """
     letter = read_dead_letter(found.record)
     if not letter.has_bytes:
-        with RecordLookup(cluster, topics.frames) as frames:
+        with TopicReader(cluster, topics.frames, from_beginning=False) as frames:
             data: bytes = original_of(letter, frames, topics.frames).value or b""
     else:
         data = letter.data
@@ -82,8 +83,8 @@ def frame_bytes(cluster: Kafka, topics: TopicNames, found: WholeDeadLetter) -> b
     return data
 
 
-def _at(lookup: RecordLookup, place: Place, others: tuple[Place, ...] = ()) -> WholeDeadLetter | None:
-    record = lookup.at(*place)
+def _at(lookup: TopicReader, place: Place, others: tuple[Place, ...] = ()) -> WholeDeadLetter | None:
+    record = lookup.record_at(*place)
     if record is None:
         return None
     try:

@@ -60,7 +60,7 @@ class StoredDeadLetter:
     @property
     def identities(self) -> tuple[str, ...]:
         """What people may name it by: its place, and its frame's id as it is and as it is shown."""
-        return str(self.place), *_names(self.letter.frame_id)
+        return str(self.place), *names_of(self.letter.frame_id)
 
     def is_newer_than(self, other: "StoredDeadLetter") -> bool:
         """Tell whether it came later: by the log where that says it, else by the clock."""
@@ -82,11 +82,11 @@ def read_stored(record: Any) -> StoredDeadLetter:
         Place(record.partition, record.offset),
         replace(letter, data=b""),
         len(letter.data),
-        _time_us(record.timestamp),
+        record_time_us(record.timestamp),
     )
 
 
-def _time_us(timestamp_ms: int | None) -> int:
+def record_time_us(timestamp_ms: int | None) -> int:
     """Return a record's time, µs since 1970; Kafka takes any number, and 0 stands for one that is no time."""
     time_us = (timestamp_ms or 0) * 1000
     return time_us if time_us >= 0 and is_writable(time_us) else 0
@@ -113,14 +113,14 @@ class Filters:
         """Tell whether this one is wanted."""
         letter = stored.letter
         return (
-            (self.camera is None or self.camera in _names(letter.camera))
+            (self.camera is None or self.camera in names_of(letter.camera))
             and self.reason in (None, letter.reason)
-            and (self.group is None or self.group in _names(letter.group))
+            and (self.group is None or self.group in names_of(letter.group))
             and (self.since_us is None or stored.written_at_us >= self.since_us)
             and (not self.ids or any(identity in self.ids for identity in stored.identities))
         )
 
 
-def _names(name: str) -> tuple[str, ...]:
+def names_of(name: str) -> tuple[str, ...]:
     """Return a name as it is and, where that differs, as it is shown."""
     return (name,) if name.isprintable() else (name, harmless(name, MAX_ID_CHARS))

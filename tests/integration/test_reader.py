@@ -122,6 +122,67 @@ def test_seek(cluster: Kafka, new_topic: TopicFactory) -> None:
         assert values_to_end(reader) == [b"1", b"2"]
 
 
+def test_a_piece_of_some_partitions_while_the_others_wait(cluster: Kafka, new_topic: TopicFactory) -> None:
+    topic = new_topic(partitions=3)
+    for partition in range(3):
+        publish(cluster, topic, [b"%d-%d" % (partition, number) for number in range(900)], partition)
+    with TopicReader(cluster, topic, from_beginning=True) as reader:
+        # Twice, the second time from further back: what was fetched beyond the end is not taken for it.
+        for first, last in ((700, 800), (100, 700)):
+            records = list(reader.read_between({0: first, 2: 5}, {0: last, 2: 7}))
+            found = {partition: [r.offset for r in records if r.partition == partition] for partition in range(3)}
+            assert found == {0: list(range(first, last)), 1: [], 2: [5, 6]}
+        assert list(reader.read_between({}, {})) == []
+        # The one that waited has lost nothing, and the others go on where the piece ended.
+        rest = list(reader.read_to_end(DEADLINE_S))
+        assert [record.offset for record in rest if record.partition == 1] == list(range(900))
+        assert [record.offset for record in rest if record.partition == 0] == list(range(700, 900))
+
+
+def test_a_piece_that_is_gone_in_part(cluster: Kafka, new_topic: TopicFactory) -> None:
+    topic = new_topic()
+    publish(cluster, topic, [b"%d" % number for number in range(10)])
+    with TopicReader(cluster, topic, from_beginning=False) as reader:
+        with KafkaAdminClient(bootstrap_servers=cluster.bootstrap_servers) as admin:
+            admin.delete_records({TopicPartition(topic, 0): 6})
+        assert [record.offset for record in reader.read_between({0: 3}, {0: 8})] == [6, 7]
+        assert list(reader.read_between({0: 0}, {0: 5})) == []
+
+
+def test_a_record_by_its_place(cluster: Kafka, new_topic: TopicFactory) -> None:
+    topic = new_topic(partitions=2)
+    publish(cluster, topic, [b"%d" % number for number in range(5)], partition=1)
+    transactions = Transactions(cluster, f"test-{topic}")
+    transactions.write(topic, [b"aborted"])
+    transactions.abort()
+    publish(cluster, topic, [b"after"])
+    with KafkaAdminClient(bootstrap_servers=cluster.bootstrap_servers) as admin:
+        admin.delete_records({TopicPartition(topic, 1): 2})
+    with TopicReader(cluster, topic, from_beginning=False) as reader:
+        for place, value in (((1, 4), b"4"), ((1, 2), b"2"), ((1, 3), b"3"), ((0, 2), b"after")):
+            record = reader.record_at(*place)
+            assert record is not None
+            assert record.value == value
+        # Removed, past the end, before the start, in no partition, aborted, and a marker.
+        places = ((1, 1), (1, 5), (1, -1), (2, 0), (0, 0), (0, 1))
+        assert [reader.record_at(*place) for place in places] == [None] * len(places)
+
+
+def test_offsets_by_time(cluster: Kafka, new_topic: TopicFactory) -> None:
+    topic = new_topic(partitions=2)
+    producer = cluster.producer(linger_ms=0)
+    try:
+        for second in (100, 200, 300):
+            producer.send(topic, b"x", partition=0, timestamp_ms=second * 1000).get(timeout=DEADLINE_S)
+    finally:
+        producer.close()
+    with TopicReader(cluster, topic, from_beginning=True) as reader:
+        assert reader.offsets_at(200_000_000) == {0: 1, 1: 0}
+        assert reader.offsets_at(301_000_000) == {0: 3, 1: 0}
+        assert reader.offsets_at(-5) == {0: 0, 1: 0}
+        assert len(values_to_end(reader)) == 3  # it was only asked
+
+
 @pytest.mark.parametrize("end", ["marker of a commit", "aborted records", "only aborted records"])
 def test_the_end_may_be_beyond_the_last_record(cluster: Kafka, new_topic: TopicFactory, end: str) -> None:
     topic = new_topic()

@@ -151,9 +151,58 @@ def test_hostile_text_reaches_no_live_table(stage: Stage) -> None:
     assert "[bold red]x[/]" in shown
 
 
-def run_at_a_terminal(command: list[str]) -> str:
+PARTS = ("transport", "batch_wait", "decode", "device_wait", "inference", "order_wait")
+SUMMARY = "2 results, p50/p95 in ms: transport 1.0/1.0, batch_wait 2.0/2.0, decode 3.0/3.0, device_wait 4.0/4.0, "
+
+
+def two_of_three_with_a_latency(stage: Stage) -> None:
+    skipped = Skipped(camera="a", sequence=1, captured_at="2026-11-21T08:00:01.000000Z", reason="too-old", group="g")
+    publish(stage, message(classified(0)), message(skipped), message(classified(2, label="scratch")))
+
+
+def test_the_parts_of_the_latency_in_a_pipe(stage: Stage) -> None:
+    two_of_three_with_a_latency(stage)
+    done = results(stage, "--latency", "--count", "3")
+    head, first, second, third = (line.split() for line in done.stdout.splitlines())
+    assert tuple(head[-8:]) == (*PARTS, "total", "group")
+    assert first[-8:] == third[-8:] == ["1.0", "2.0", "3.0", "4.0", "5.0", "6.0", "21.0", "g"]
+    assert second[-2:] == ["too-old", "g"]
+    assert done.stderr.startswith(SUMMARY)
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_parts_of_the_latency_as_csv_and_json(stage: Stage) -> None:
+    two_of_three_with_a_latency(stage)
+    done = results(stage, "--latency", "--count", "3", "--format", "csv")
+    first, second, _ = csv.DictReader(io.StringIO(done.stdout))
+    assert [first[f"{name}_ms"] for name in PARTS] == ["1.0", "2.0", "3.0", "4.0", "5.0", "6.0"]
+    assert first["latency_ms"] == "21.0"
+    assert [second[f"{name}_ms"] for name in PARTS] == [""] * 6
+    assert done.stderr.startswith(SUMMARY)
+    plain = results(stage, "--count", "3", "--format", "csv")
+    assert "transport" not in plain.stdout
+    assert plain.stderr == ""
+    done = results(stage, "--latency", "--count", "3", "--format", "json")
+    assert json.loads(done.stdout.splitlines()[0])["latency_ms"]["decode"] == 3.0
+    assert done.stderr.startswith(SUMMARY)
+
+
+def test_the_parts_of_the_latency_in_eighty_columns(stage: Stage) -> None:
+    two_of_three_with_a_latency(stage)
+    shown = run_at_a_terminal([*COMMAND, *stage.flags(), "--from-beginning", "--latency", "--count", "3"], columns=80)
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r", "").split("results/s; ")[-1].splitlines()
+    assert last[0].startswith("2 classified, 1 skipped")
+    assert max(map(len, last)) <= 80
+    lines = [line.split() for line in last]
+    assert ["a", "0.750", "scratch", "1.0", "2.0", "3.0", "4.0", "5.0", "6.0", "21.0"] in lines
+    assert ["a", "too-old"] in lines
+    for name in ("p50", "p95"):
+        assert [name, "1.0", "2.0", "3.0", "4.0", "5.0", "6.0", "21.0"] in lines
+
+
+def run_at_a_terminal(command: list[str], columns: int = 200) -> str:
     ours, theirs = pty.openpty()
-    environ = os.environ | {"COLUMNS": "200", "LINES": "40", "TERM": "xterm"}
+    environ = os.environ | {"COLUMNS": str(columns), "LINES": "40", "TERM": "xterm"}
     with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environ) as process:
         os.close(theirs)
         shown = bytearray()

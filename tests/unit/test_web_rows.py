@@ -7,7 +7,8 @@ import pytest
 from messaging.outcome import LatencyParts
 from messaging.status import CameraStatus, PartitionStatus, StepStatus, WorkerStatus
 from streamer.watch.views import CameraView, DeadLetterView, LedgerView, OutcomeView, SecondView, WorkerView
-from streamer.web.dashboard import dead_letters, devices, ledger, pipeline, results, throughput, words
+from streamer.web import words
+from streamer.web.dashboard import dead_letters, devices, ledger, pipeline, results, states, throughput
 from streamer.web.dashboard.summary import summary_of
 
 PARTS = LatencyParts(-1.0, 8.0, 0.6, 0.1, 5.2, 0.1, 13.0)
@@ -96,11 +97,11 @@ def test_times_are_as_people_say_them(value_s: float, text: str) -> None:
 
 
 def test_a_camera_that_says_nothing_does_not_run() -> None:
-    assert words.camera_state(camera().status, 4.9) == ("running", "good")
-    assert words.camera_state(camera().status, 34.0) == ("silent 34 s", "bad")
-    assert words.camera_state(camera(state="stopped").status, 34.0) == ("stopped", "plain")
-    assert words.camera_state(None, None) == ("no status", "plain")
-    assert words.worker_state(worker().status, 34.0) == ("silent 34 s", "bad")
+    assert states.camera_state(camera().status, 4.9) == ("running", "good")
+    assert states.camera_state(camera().status, 34.0) == ("silent 34 s", "bad")
+    assert states.camera_state(camera(state="stopped").status, 34.0) == ("stopped", "plain")
+    assert states.camera_state(None, None) == ("no status", "plain")
+    assert states.worker_state(worker().status, 34.0) == ("silent 34 s", "bad")
 
 
 def test_reasons_come_with_the_largest_first() -> None:
@@ -185,11 +186,11 @@ def test_charts_draw_no_time_below_zero() -> None:
 
 def test_the_bottleneck_is_what_takes_the_longest() -> None:
     steps = (StepStatus("decode", 9, 5.0, 18.0), StepStatus("classify", 9, 9.0, 0.5))
-    decode, classify = pipeline.shares_of(steps)
+    decode, classify = pipeline.shares(steps)
     assert (decode.is_bottleneck, classify.is_bottleneck) == (False, True)
     assert (classify.execution_percent, decode.waiting_percent) == (50.0, 100.0)
 
 
 def test_without_work_there_is_no_bottleneck() -> None:
-    assert not any(share.is_bottleneck for share in pipeline.shares_of((StepStatus("decode", 0, 0.0, 0.0),)))
-    assert pipeline.shares_of(()) == []
+    assert not any(share.is_bottleneck for share in pipeline.shares((StepStatus("decode", 0, 0.0, 0.0),)))
+    assert pipeline.shares(()) == []
