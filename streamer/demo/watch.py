@@ -1,9 +1,13 @@
 """What the processes say about themselves on the status topic."""
 
+import time
+from collections.abc import Mapping
+
 from messaging.errors import MessageError
 from messaging.kafka import Kafka
 from messaging.reader import TopicReader
-from messaging.status import CameraStatus, WorkerStatus, read_status
+from messaging.status import CameraStatus, WorkerStatus
+from streamer.watch.statuses import Statuses
 
 
 class StatusWatch:
@@ -12,8 +16,17 @@ class StatusWatch:
     def __init__(self, cluster: Kafka, topic: str) -> None:
         """Remember what to read."""
         self._reader = TopicReader(cluster, topic, from_beginning=True)
-        self.cameras: dict[str, CameraStatus] = {}
-        self.workers: dict[str, WorkerStatus] = {}
+        self._statuses = Statuses()
+
+    @property
+    def cameras(self) -> Mapping[str, CameraStatus]:
+        """The cameras by name."""
+        return {name: said.status for name, said in self._statuses.cameras.items() if said.status is not None}
+
+    @property
+    def workers(self) -> Mapping[str, WorkerStatus]:
+        """The workers, by what their statuses are kept under."""
+        return {name: said.status for name, said in self._statuses.workers.items() if said.status is not None}
 
     def open(self) -> None:
         """Connect; see `TopicReader.open`."""
@@ -22,16 +35,10 @@ class StatusWatch:
     def update(self, timeout_s: float) -> None:
         """Take in what is new, waiting up to `timeout_s` for it."""
         for record in self._reader.poll(timeout_s):
-            if record.value is None:
-                continue
             try:
-                status = read_status(record.value)
+                self._statuses.take(record, time.time())
             except MessageError:
                 continue  # somebody else's
-            if isinstance(status, CameraStatus):
-                self.cameras[status.camera] = status
-            else:
-                self.workers[f"{status.group}/{status.host}/{status.device}/{status.slot}"] = status
 
     def close(self) -> None:
         """Let the connection go."""

@@ -1,0 +1,180 @@
+"""The dashboard in a real browser, over a real broker."""
+
+import re
+from typing import Any
+
+import pytest
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+
+from messaging.frame import read_frame
+from tests.browser.chromium import console_of, look_like
+from tests.browser.conftest import Scene
+from tests.fakes.waiting import wait_until
+from tests.integration.stage import camera_frames
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
+
+PAGES = ("", "throughput", "ledger", "devices", "results", "dead-letters", "pipeline")
+MARKUP = "<img src=x onerror=document.title='owned'>"
+
+
+def tiles(browser: Chrome) -> dict[str, dict[str, Any]]:
+    """What the wall shows, by camera."""
+    found: list[tuple[str, dict[str, Any]]] = browser.execute_script(
+        "return [...document.querySelectorAll('.tile')].map((tile) => {"
+        " const image = tile.querySelector('img'), text = (name) => tile.querySelector(name).textContent;"
+        " return [text('.tile-name'), {label: text('.tile-label'), score: text('.tile-score'), "
+        "  age: text('.tile-age'), width: image.hidden ? 0 : image.naturalWidth, says: image.alt}]; })"
+    )
+    return dict(found)
+
+
+def text_of(browser: Chrome) -> str:
+    return str(browser.execute_script("return document.body.innerText"))
+
+
+def sees(browser: Chrome, text: str) -> None:
+    wait_until(lambda: text in text_of(browser), f"the page says {text!r}")
+
+
+def button(browser: Chrome, name: str) -> WebElement:
+    """The last button of this name that can be pressed; a dialog's comes after the page's."""
+    path = f"//button[normalize-space(.)='{name}' and not(@disabled)]"
+    wait_until(lambda: bool(browser.find_elements(By.XPATH, path)), f"there is a button {name}")
+    return browser.find_elements(By.XPATH, path)[-1]
+
+
+def press(browser: Chrome, name: str) -> None:
+    """Press a button; while a dialog opens it may still move."""
+
+    def is_pressed() -> bool:
+        try:
+            button(browser, name).click()
+        except WebDriverException:
+            return False
+        return True
+
+    wait_until(is_pressed, f"the button {name} can be pressed")
+
+
+def test_the_wall_fills_and_its_labels_change(scene: Scene, browser: Chrome) -> None:
+    browser.get(scene.address)
+    wait_until(
+        lambda: all(tiles(browser).get(name, {}).get("width") for name in ("line-1", "line-2")),
+        "both cameras have a picture",
+    )
+    wait_until(lambda: tiles(browser)["line-1"]["score"].endswith("%"), "it has a label")
+    shown = tiles(browser)["line-1"]
+    assert re.fullmatch(r"\d+\.\d s|\d+ s", shown["age"])
+    assert shown["says"].startswith("line-1: ")
+    wait_until(lambda: tiles(browser)["line-1"]["label"] != shown["label"], "another workpiece came by")
+
+
+def test_a_hidden_page_asks_for_nothing(scene: Scene, browser: Chrome) -> None:
+    browser.get(scene.address)
+    wait_until(lambda: bool(tiles(browser)), "there is a tile")
+    count = "return performance.getEntriesByType('resource').filter((each) => each.name.endsWith('/api/wall')).length"
+    hide = (
+        "Object.defineProperty(document, 'hidden', {configurable: true, get: () => arguments[0]});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    browser.execute_script(hide.replace("arguments[0]", "true"))
+    wait = "const done = arguments[0]; setTimeout(() => done(), 2500)"
+    browser.execute_async_script(wait)
+    asked = browser.execute_script(count)
+    browser.execute_async_script(wait)
+    assert browser.execute_script(count) == asked
+    browser.execute_script(hide.replace("arguments[0]", "false"))
+    wait_until(lambda: browser.execute_script(count) > asked, "it asks again")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_nothing_on_the_console_and_fits_a_phone(scene: Scene, browser: Chrome, page: str) -> None:
+    look_like(browser, 390, 844)
+    browser.get(scene.address + page)
+    sees(browser, "line")
+    assert browser.execute_script("return document.scrollingElement.scrollWidth") <= 390
+    assert console_of(browser) == []
+    unnamed = browser.execute_script(
+        "return [...document.querySelectorAll('button, a[href], input, img')].filter((each) =>"
+        " !each.hidden && each.offsetParent && !(each.innerText?.trim() || each.ariaLabel || each.alt || each.title ||"
+        " each.labels?.[0]?.innerText || each.placeholder)).map((each) => each.outerHTML)"
+    )
+    assert unnamed == []
+
+
+def test_names_are_text_wherever_they_stand(scene: Scene, browser: Chrome) -> None:
+    scene.stage.feed(camera_frames(MARKUP, 2))
+    for page in ("", "ledger", "results"):
+        browser.get(scene.address + page)
+        sees(browser, MARKUP)
+        assert browser.find_elements(By.CSS_SELECTOR, "img[src=x]") == []
+        assert browser.title != "owned"
+
+
+def test_a_picture_leads_to_its_frame(scene: Scene, browser: Chrome) -> None:
+    browser.get(scene.address)
+    wait_until(lambda: tiles(browser).get("line-1", {}).get("score", "").endswith("%"), "it has a label")
+    browser.find_element(By.XPATH, "//a[.//span[text()='line-1']]").send_keys(Keys.ENTER)
+    sees(browser, "from capture to hand-over")
+    picture = browser.find_element(By.CSS_SELECTOR, ".frame-picture")
+    wait_until(lambda: browser.execute_script("return arguments[0].naturalWidth", picture) > 0, "it is shown")
+    said = text_of(browser)
+    assert re.search(r"\b[0-9a-f]{32}\b", said)
+    assert all(part in said for part in ("transport", "batch wait", "decode", "device wait", "inference", "order wait"))
+
+
+def test_a_frame_that_nobody_knows_is_said_to_be_unknown(scene: Scene, browser: Chrome) -> None:
+    browser.get(f"{scene.address}frame?id=gate%2Fnever%2F1")
+    sees(browser, "nothing is known of a frame gate/never/1")
+
+
+def test_a_dead_letter_is_put_back(scene: Scene, browser: Chrome) -> None:
+    broken = camera_frames("broken", 1, data=b"\xff\xd8\xff\xe0 this is no picture")
+    scene.stage.feed(broken)
+    browser.get(f"{scene.address}dead-letters")
+    sees(browser, "broken")
+    press(browser, "Show")
+    sees(browser, "Read at")
+    press(browser, "Put back")
+    sees(browser, "Put this frame back?")
+    press(browser, "Put back")
+    sees(browser, f"Put back on {scene.stage.topics.frames}.")
+    replays = [
+        frame for record in scene.stage.records(scene.stage.topics.frames) if (frame := read_frame(record)).replay
+    ]
+    assert [(frame.frame_id, frame.replay_for, frame.replay) for frame in replays] == [(broken[0].frame_id, "line", 1)]
+    wait_until(lambda: len(scene.stage.dead_letters()) == 2, "the group could not classify it again")
+
+
+def test_results_can_be_sifted(scene: Scene, browser: Chrome) -> None:
+    browser.get(f"{scene.address}results")
+    sees(browser, "line-1")
+    find = browser.find_element(By.CSS_SELECTOR, "input[aria-label=Filter]")
+    find.send_keys("line-2")
+    cameras = "return [...document.querySelectorAll('tbody tr td:nth-child(2)')].map((cell) => cell.innerText)"
+    wait_until(lambda: set(browser.execute_script(cameras)) == {"line-2"}, "the others are gone")
+
+
+def test_the_theme_stays(scene: Scene, browser: Chrome) -> None:
+    is_dark = "return document.body.classList.contains('body--dark')"
+    look_like(browser, 1280, 860, is_dark=True)
+    browser.get(scene.address)
+    wait_until(lambda: bool(browser.execute_script(is_dark)), "it is as dark as the system")
+    for is_it in (True, False):
+        browser.find_element(By.CSS_SELECTOR, "[data-theme-button]").click()
+        wait_until(lambda is_it=is_it: browser.execute_script(is_dark) is is_it, "it changes")  # type: ignore[misc]
+    browser.get(f"{scene.address}ledger")
+    sees(browser, "Theme: light")
+    assert browser.execute_script(is_dark) is False
+
+
+def test_the_keyboard_reaches_the_content(scene: Scene, browser: Chrome) -> None:
+    browser.get(scene.address)
+    wait_until(lambda: bool(tiles(browser)), "there is a tile")
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    assert browser.switch_to.active_element.text == "Skip to the content"
