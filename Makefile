@@ -1,11 +1,11 @@
 # Needs only Python 3.11+ and make: uv is found, or installed into .uv by pip.
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-SYNC := $(UV) sync --locked --quiet --inexact --extra broker
+SYNC := $(UV) sync --locked --quiet --inexact --extra broker --extra dashboard
 BACKENDS := --extra openvino --extra qnn --extra tinygrad
 RUN := $(UV) run --no-sync
 
-.PHONY: help install backends demo test check lint types layers format bench fuzz test-faults chaos soak clean
+.PHONY: help install backends demo test check lint types layers format bench fuzz test-faults chaos soak screenshots clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -62,6 +62,9 @@ SOAK_MINUTES ?= 10
 
 soak: install  ## SOAK_MINUTES, 10, of cameras and workers, and nothing may grow
 	$(RUN) python -m tests.faults.soak --minutes $(SOAK_MINUTES)
+
+screenshots: install  ## the pictures of the dashboard in docs/images, from a real demo
+	$(RUN) python -m tools.screenshots
 
 clean:
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache dist

@@ -24,6 +24,8 @@ _SLIP_RATIO = 0.82
 #: What Kubernetes sets for a service, here one whose name begins with `streamer`. Source: the Kubernetes
 #: documentation, "Service", "Environment variables".
 _OF_KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+#: What it gives as the port of a service that is called like one of our sections, `streamer-dashboard`.
+_PORT_OF_KUBERNETES = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def load(flags: Mapping[str, Any], *, file: Path | None = None) -> Loaded:
     in_file = _read_file(path) if path else {}
     _refuse_slips(os.environ)
     in_environment = {
-        name: os.environ[variable_name(name)] for name, _ in known_settings() if variable_name(name) in os.environ
+        name: os.environ[variable_name(name)] for name, _ in known_settings() if _is_ours(variable_name(name))
     }
     origins = {name: f"{name} in {path}" for name in in_file}
     origins |= {name: variable_name(name) for name in in_environment}
@@ -138,6 +140,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return `: did you mean X?` for the known name that is most like `name`, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f": did you mean {close[0]}?" if close else ""
+
+
+def _is_ours(variable: str) -> bool:
+    """Tell whether a variable is set, and meant for us."""
+    value = os.environ.get(variable)
+    return value is not None and not (variable.endswith("_PORT") and _PORT_OF_KUBERNETES.fullmatch(value))
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

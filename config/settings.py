@@ -345,12 +345,10 @@ class DashboardSettings(Group):
     )
     port: int = Field(8050, ge=0, le=65535, description="its port; 0 takes a free one")
     allowed_host: Names = Field(
-        (), description="names that browsers call it by, commas between; its address is always one of them"
+        (), description="names that browsers call it by, commas between (default: its address alone)"
     )
     token: SecretStr | None = Field(None, description="what a browser has to know")
-    token_file: Path | None = Field(
-        None, description="a file with the token, unless STREAMER_DASHBOARD_TOKEN has it"
-    )
+    token_file: Path | None = Field(None, description="a file with the token, unless STREAMER_DASHBOARD_TOKEN has it")
 
     @model_validator(mode="after")
     def _token_stands_once(self) -> Self:

@@ -62,7 +62,7 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration), _TO_TEXT, _SCHE
 Seconds = Annotated[timedelta, BeforeValidator(_parse_seconds), _TO_TEXT, _SECONDS_SCHEMA]
 
 
-def _split_numbers(value: Any) -> Any:
+def _split_words(value: Any) -> Any:
     if isinstance(value, str):
         return [part for part in re.split(r"[,\s]+", value.strip()) if part]
     return value
@@ -77,4 +77,6 @@ def _read_number(value: Any) -> Any:
 TextAsNumber = BeforeValidator(_read_number)
 
 #: Numbers in one word, `0.485,0.456,0.406`, or a list in the file.
-Numbers = Annotated[tuple[float, ...], BeforeValidator(_split_numbers)]
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_split_words)]
+#: Names in one word, `one,two`, or a list in the file.
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_words)]

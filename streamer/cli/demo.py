@@ -18,8 +18,12 @@ class _Shown:
 
     def __init__(self) -> None:
         self._last = ""
+        self._address = ""
 
     def __call__(self, progress: "Progress") -> None:
+        if progress.address != self._address:
+            self._address = progress.address
+            print(f"the dashboard is at {progress.address}; Ctrl-C ends the demo", file=sys.stderr, flush=True)
         if progress.expected and sys.stderr.isatty():
             width = 30
             full = round(width * min(progress.classified / progress.expected, 1.0))
@@ -40,10 +44,16 @@ def _run(call: Call) -> int:
     from streamer.demo.demo import Demo, DemoPlan
     from streamer.stopping import stop_on_signals
 
-    settings = call.loaded.settings.demo
+    settings, has_dashboard = call.loaded.settings.demo, call.arguments.dashboard
+    if has_dashboard:
+        from streamer.web.extra import check_extra
+
+        check_extra()
     stop = stop_on_signals()
-    frames = max(round(settings.fps * settings.seconds.total_seconds()), 1)
-    figures = Demo(DemoPlan(settings.cameras, settings.fps, frames), _Shown(), show_start).run(stop)
+    frames: int | None = max(round(settings.fps * settings.seconds.total_seconds()), 1)
+    if has_dashboard and "demo.seconds" not in call.loaded.origins:
+        frames = None  # somebody looks, for as long as he likes
+    figures = Demo(DemoPlan(settings.cameras, settings.fps, frames, has_dashboard), _Shown(), show_start).run(stop)
     if call.arguments.json:
         print_json(figures)
     else:
@@ -68,6 +78,11 @@ def _print(figures: dict[str, Any]) -> None:
 
 
 def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--dashboard",
+        action="store_true",
+        help="serve the dashboard beside it, and go on until Ctrl-C unless --seconds is given",
+    )
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
 
 
@@ -78,5 +93,6 @@ COMMAND = Command(
     run=_run,
     settings=((DemoSettings, "demo"),),
     add_arguments=_arguments,
-    examples="streamer demo\nstreamer demo --cameras 8 --fps 10 --seconds 30\nstreamer demo --json",
+    examples="streamer demo\nstreamer demo --dashboard\nstreamer demo --cameras 8 --fps 10 --seconds 30\n"
+    "streamer demo --json",
 )

@@ -3,16 +3,20 @@
 import sys
 import time
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.errors import ConfigError
-from config.settings import EngineSettings, SourceSettings
+from config.settings import DashboardSettings, EngineSettings, Settings, SourceSettings
 from streamer.cli.command import Call, Command
 
 if TYPE_CHECKING:
     from engine.pipeline.advice import Advice
+    from engine.pipeline.outcome import Outcome
     from engine.pipeline.overview import PipelineStatistics
+    from engine.pipeline.pipeline import Pipeline
+    from streamer.web.server import WebServer
 
 _DEFAULT_TARGET_FPS = 25.0
 #: Different errors, and how much of each, that are told.
@@ -54,30 +58,24 @@ def _run(call: Call) -> int:
     pipeline = pipeline_from_toml(
         arguments.file, import_from=arguments.file.resolve().parent, keywords=engine_keywords(settings)
     )
-    failures: dict[str, int] = {}
-    done = 0
-    began_s: float | None = None
-    try:
+    server = _server_of(settings) if arguments.dashboard else None
+    tally = _Tally()
+    with ExitStack() as stack:
+        stack.callback(pipeline.close)
         with working("opening and warming up"):
             pipeline.start()
+        if server is not None:
+            stack.callback(server.close)
+            _serve(server, pipeline, settings)
         with working("running; Ctrl-C ends it"):
             for outcome in pipeline.run(frames):
-                # To open a source takes its time; the rate counts from the first frame.
-                began_s = time.monotonic() if began_s is None else began_s
-                done += 1
-                if outcome.error is not None:
-                    message = f"{type(outcome.error).__name__}: {outcome.error}"[:_MAX_MESSAGE_CHARS]
-                    if message not in failures and len(failures) >= _MAX_MESSAGES:
-                        message = "and others"
-                    failures[message] = failures.get(message, 0) + 1
-        took_s = time.monotonic() - began_s if began_s is not None else 0.0
+                tally.take(outcome)
+        measured_fps = tally.fps()
         statistics = pipeline.statistics()
         advice = None
-        if arguments.advise is not None and done:
+        if arguments.advise is not None and tally.done:
             advice = pipeline.advise(arguments.advise or settings.fps or _DEFAULT_TARGET_FPS)
-    finally:
-        pipeline.close()
-    measured_fps = (done - 1) / took_s if took_s > 0 else 0.0
+    done, failures = tally.done, tally.failures
     if arguments.picture is not None:
         _draw(arguments.picture, statistics)
     if arguments.json:
@@ -85,6 +83,45 @@ def _run(call: Call) -> int:
     else:
         _print(done, failures, measured_fps, statistics, advice, is_paced=settings.fps is not None or source.is_live)
     return 1 if failures else 0
+
+
+class _Tally:
+    """Counts outcomes."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.failures: dict[str, int] = {}
+        self._began_s = 0.0
+
+    def take(self, outcome: "Outcome") -> None:
+        # To open a source takes its time; the rate counts from the first frame.
+        self._began_s = self._began_s or time.monotonic()
+        self.done += 1
+        if outcome.error is not None:
+            message = f"{type(outcome.error).__name__}: {outcome.error}"[:_MAX_MESSAGE_CHARS]
+            if message not in self.failures and len(self.failures) >= _MAX_MESSAGES:
+                message = "and others"
+            self.failures[message] = self.failures.get(message, 0) + 1
+
+    def fps(self) -> float:
+        """Return the frames per second up to now."""
+        took_s = time.monotonic() - self._began_s if self.done else 0.0
+        return (self.done - 1) / took_s if took_s > 0 else 0.0
+
+
+def _server_of(settings: Settings) -> "WebServer":
+    from streamer.web.opening import server_of
+
+    return server_of(settings.dashboard)
+
+
+def _serve(server: "WebServer", pipeline: "Pipeline", settings: Settings) -> None:
+    from streamer.web.live_pipeline import LivePipeline
+    from streamer.web.opening import address_line
+
+    LivePipeline(pipeline).add_pages()
+    server.start()
+    print(address_line("pipeline's page", server.address, settings.dashboard), file=sys.stderr, flush=True)
 
 
 def _draw(path: Path, statistics: "PipelineStatistics") -> None:
@@ -172,6 +209,11 @@ def _arguments(parser: ArgumentParser) -> None:
         help="say how many parallel steps and which batches reach so many frames/s (default: --fps, else 25)",
     )
     parser.add_argument("--picture", metavar="FILE.svg", type=Path, help="draw the times of the steps")
+    parser.add_argument(
+        "--dashboard",
+        action="store_true",
+        help="serve a page with the figures as they come, on which threads and batch sizes can be changed",
+    )
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
 
 
@@ -182,10 +224,11 @@ COMMAND = Command(
             help="Run the frames of a source through the steps of a file, and print where the time goes.\n\n"
             "Frames come as fast as the steps take them, unless --fps or a live source sets the pace.",
             run=_run,
-            settings=((SourceSettings, ""), (EngineSettings, "")),
+            settings=((SourceSettings, ""), (EngineSettings, ""), (DashboardSettings, "dashboard")),
             add_arguments=_arguments,
             examples="streamer pipeline run pipeline.toml --source synthetic:workpiece --frames 500\n"
-            "streamer pipeline run pipeline.toml --source film.mp4 --advise 100 --picture steps.svg",
+            "streamer pipeline run pipeline.toml --source film.mp4 --advise 100 --picture steps.svg\n"
+            "streamer pipeline run pipeline.toml --source synthetic:workpiece --dashboard",
         )
     },
 )

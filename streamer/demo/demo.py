@@ -1,6 +1,7 @@
 """The run of the demo: broker, consumer, cameras, and the account at the end."""
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -20,6 +21,7 @@ _READY_TIMEOUT_S = 60.0
 _REST_TIMEOUT_S = 30.0
 _TICK_S = 0.5
 _DEVICE = "0"
+_DASHBOARD_PORT = 8050
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,14 @@ class DemoPlan:
     """What the demo runs.
 
     Attributes:
-        frames: Of each camera.
+        frames: Of each camera; None for as many as come until it is stopped.
+        has_dashboard: Whether the dashboard runs beside it.
     """
 
     cameras: int
     fps: float
-    frames: int
+    frames: int | None
+    has_dashboard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,15 @@ class Progress:
     Attributes:
         captured: Frames captured, all cameras together.
         classified: Frames that the broker has a classification of.
-        expected: Frames that there will be.
+        expected: Frames that there will be; 0 where nobody knows.
+        address: Of the dashboard; "" where there is none.
     """
 
     step: str
     captured: int = 0
     classified: int = 0
     expected: int = 0
+    address: str = ""
 
 
 class Demo:
@@ -61,6 +67,7 @@ class Demo:
         self._plan = plan
         self._tell = on_progress
         self._on_broker_progress = on_broker_progress
+        self._address = ""
 
     def run(self, until: Event) -> dict[str, Any]:
         """Run everything, and return the figures.
@@ -82,16 +89,26 @@ class Demo:
             watch = stack.enter_context(closing(StatusWatch(cluster, plan.names.status)))
             watch.open()
             environ = _environ(broker.bootstrap_servers)
+            others: list[CommandProcess] = []
             consumer = stack.enter_context(
                 CommandProcess(f"streamer consume --device {_DEVICE}", ["consume", "--device", _DEVICE, "--json"])
             )
             consumer.start(environ)
+            if self._plan.has_dashboard:
+                dashboard = stack.enter_context(
+                    CommandProcess("streamer dashboard", ["dashboard", "--port", str(_dashboard_port()), "--json"])
+                )
+                dashboard.start(environ)
+                self._address = dashboard.first_json(_READY_TIMEOUT_S)["address"]
+                others.append(dashboard)
             self._wait_until_ready(watch, consumer)
             cameras = [stack.enter_context(self._camera(number)) for number in range(1, self._plan.cameras + 1)]
             for camera in cameras:
                 camera.start(environ)
-            self._follow(watch, consumer, cameras, until)
+            self._follow(watch, [consumer, *others], cameras, until)
             self._tell(Progress("finishing"))
+            for process in others:
+                process.terminate()
             consumer.terminate()
             report = audit(cluster, plan.names)
             return _figures(consumer.last_json(), report)
@@ -99,7 +116,9 @@ class Demo:
     def _camera(self, number: int) -> CommandProcess:
         name = f"line-{number}"
         source = ["--camera", name, "--source", "synthetic:workpiece"]
-        pace = ["--fps", str(self._plan.fps), "--frames", str(self._plan.frames)]
+        pace = ["--fps", str(self._plan.fps)]
+        if self._plan.frames is not None:
+            pace += ["--frames", str(self._plan.frames)]
         return CommandProcess(f"streamer produce --camera {name}", ["produce", *source, *pace])
 
     def _wait_until_ready(self, watch: StatusWatch, consumer: CommandProcess) -> None:
@@ -112,18 +131,20 @@ class Demo:
             watch.update(_TICK_S)
 
     def _follow(
-        self, watch: StatusWatch, consumer: CommandProcess, cameras: list[CommandProcess], until: Event
+        self, watch: StatusWatch, others: list[CommandProcess], cameras: list[CommandProcess], until: Event
     ) -> None:
         """Show the progress until the cameras are done and the consumer has accounted for their frames."""
-        expected = self._plan.cameras * self._plan.frames
+        expected = self._plan.cameras * (self._plan.frames or 0)
         rest_until_s: float | None = None
         while True:
             watch.update(_TICK_S)
-            consumer.is_running()
+            for process in others:
+                process.is_running()
             done = sum(worker.classified + worker.skipped + worker.dead_lettered for worker in watch.workers.values())
             captured = sum(camera.captured for camera in watch.cameras.values())
-            self._tell(Progress("running", captured, done, expected))
-            if until.is_set():
+            self._tell(Progress("running", captured, done, expected, self._address))
+            # A camera that is still being started would be killed, and not end.
+            if until.is_set() and len(watch.cameras) == len(cameras):
                 for camera in cameras:
                     camera.terminate()
             running = [camera for camera in cameras if camera.is_running()]
@@ -136,6 +157,15 @@ class Demo:
 
 #: A demo is short: Java's quick compiler alone answers sooner than both in turn.
 _JAVA_FLAGS = ("-XX:TieredStopAtLevel=1",)
+
+
+def _dashboard_port() -> int:
+    """Return the dashboard's usual port, or 0, which takes any, where that is not free."""
+    try:
+        with socket.create_server(("127.0.0.1", _DASHBOARD_PORT)):
+            return _DASHBOARD_PORT
+    except OSError:
+        return 0
 
 
 def _environ(bootstrap_servers: str) -> dict[str, str]:

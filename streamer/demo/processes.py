@@ -1,10 +1,12 @@
 """The processes of the demo: the real commands, ended by id, with what they said kept for the case of trouble."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Self
 
@@ -12,6 +14,8 @@ from streamer.demo.errors import DemoError
 
 _STOP_TIMEOUT_S = 20.0
 _TAIL_LINES = 5
+_MAX_LINE_BYTES = 65_536
+_POLL_S = 0.05
 
 
 class CommandProcess:
@@ -81,6 +85,22 @@ class CommandProcess:
         except (IndexError, ValueError) as exc:
             raise DemoError(f"`{self.name}` gave no figures: {self._tail()}") from exc
         return value
+
+    def first_json(self, timeout_s: float) -> dict[str, Any]:
+        """Wait for the first line of a process that goes on, and return the JSON object on it.
+
+        Raises:
+            DemoError: There is none in time.
+        """
+        until_s = time.monotonic() + timeout_s
+        while self.is_running() and time.monotonic() < until_s:
+            # The process writes where this file's position is: it must not be moved.
+            line, end, _ = os.pread(self._output.fileno(), _MAX_LINE_BYTES, 0).partition(b"\n")
+            if end:
+                value: dict[str, Any] = json.loads(line)
+                return value
+            time.sleep(_POLL_S)
+        raise DemoError(f"`{self.name}` did not answer within {timeout_s:.0f} s: {self._tail()}")
 
     def close(self) -> None:
         """Kill it if it still runs, and let its output go."""

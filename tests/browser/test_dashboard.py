@@ -71,7 +71,10 @@ def test_the_wall_fills_and_its_labels_change(scene: Scene, browser: Chrome) -> 
     shown = tiles(browser)["line-1"]
     assert re.fullmatch(r"\d+\.\d s|\d+ s", shown["age"])
     assert shown["says"].startswith("line-1: ")
-    wait_until(lambda: tiles(browser)["line-1"]["label"] != shown["label"], "another workpiece came by")
+    wait_until(
+        lambda: (now := tiles(browser)["line-1"])["score"].endswith("%") and now["label"] != shown["label"],
+        "another workpiece came by",
+    )
 
 
 def test_a_hidden_page_asks_for_nothing(scene: Scene, browser: Chrome) -> None:

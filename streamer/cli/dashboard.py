@@ -1,0 +1,64 @@
+"""`streamer dashboard`: everything that Kafka knows of cameras and frames, live in the browser."""
+
+import sys
+from argparse import ArgumentParser
+
+from config.settings import DashboardSettings, KafkaSettings
+from streamer.cli.command import Call, Command
+from streamer.stopping import stop_on_signals
+from streamer.terminal import print_json
+
+_CHECK_INTERVAL_S = 0.5
+
+
+def _run(call: Call) -> int:
+    from streamer.compose import kafka_of, topic_names
+    from streamer.watch.site import Site
+    from streamer.web.errors import WebFailedError
+    from streamer.web.opening import address_line, server_of
+
+    settings = call.loaded.settings
+    server = server_of(settings.dashboard)
+    kafka, topics = kafka_of(settings), topic_names(settings)
+
+    from streamer.web.dashboard.app import Dashboard  # it needs the extra
+
+    stop = stop_on_signals()
+    with Site(kafka, topics) as site:
+        dashboard = Dashboard(site, kafka, topics)
+        dashboard.add_to(server.app)
+        try:
+            server.start()
+            if call.arguments.json:
+                print_json({"address": server.address})
+            else:
+                print(address_line("dashboard", server.address, settings.dashboard), file=sys.stderr, flush=True)
+            if call.arguments.open:
+                import webbrowser
+
+                webbrowser.open(server.address)
+            while not stop.wait(_CHECK_INTERVAL_S):
+                if not server.is_running():
+                    raise WebFailedError(f"the server at {server.address} ended by itself")
+        finally:
+            server.close()
+            dashboard.close()
+    return 0
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--open", action="store_true", help="open it in the browser of this machine")
+    parser.add_argument("--json", action="store_true", help="its address as one JSON object, once it answers")
+
+
+COMMAND = Command(
+    help="Show everything that Kafka knows of cameras and frames, live in the browser: pictures and their labels,\n"
+    "latency by part, the ledger of each camera, devices, results, dead letters and how to put them back.\n\n"
+    "It reads beside all others, without a consumer group, and writes nothing but what you put back; run it anywhere,\n"
+    "any number of times. It needs the extra `dashboard`: pip install 'aic-streamer[dashboard]'.",
+    run=_run,
+    settings=((DashboardSettings, "dashboard"), (KafkaSettings, "")),
+    add_arguments=_arguments,
+    examples="streamer dashboard\nstreamer dashboard --port 9000 --open\n"
+    "STREAMER_DASHBOARD_TOKEN=… streamer dashboard --host 0.0.0.0 --allowed-host line.example",
+)
