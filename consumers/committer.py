@@ -82,15 +82,18 @@ class Committer:
 
     def _begin(self, commits: dict[int, PendingCommit]) -> None:
         self._idle.clear()
-        began_ns = time.time_ns()
+        began_ns, began_s = time.time_ns(), time.monotonic()
         sampled = [self._sampled.popleft() for _ in range(len(self._sampled))]
         future = self._frames.commit({partition: commit.offset for partition, commit in commits.items()})
-        future.add_callback(self._succeeded, commits, sampled, began_ns)
+        future.add_callback(self._succeeded, commits, sampled, (began_ns, began_s))
         future.add_errback(self._failed)
 
-    def _succeeded(self, commits: dict[int, PendingCommit], sampled: list[Frame], began_ns: int, _: Any) -> None:
+    def _succeeded(
+        self, commits: dict[int, PendingCommit], sampled: list[Frame], began: tuple[int, float], _: Any
+    ) -> None:
         self._in_flight.committed(commits)
-        self._telemetry.committed(sampled, began_ns)
+        began_ns, began_s = began
+        self._telemetry.committed(sampled, began_ns, time.monotonic() - began_s)
         if self._events.are_wanted:
             self._events("committed", offsets={partition: commit.offset for partition, commit in commits.items()})
         if self._is_failing:

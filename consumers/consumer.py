@@ -106,7 +106,7 @@ class Consumer(Holder):
         self._last_activity_s: float | None = None
         self._patience = Patience()
         self._status = StatusReporter(
-            status_topic, parts.status, parts.frames, parts.pipeline, self.counts, parts.backend.slots, parts.telemetry
+            status_topic, parts.status, parts.frames, parts.pipeline, self.counts, parts.load, parts.telemetry
         )
         self._loop = LoopTime()
         self._rebalances = RebalanceTime()
@@ -156,14 +156,15 @@ class Consumer(Holder):
 
     def _turn(self) -> None:
         """Take frames where there is room, and do what is due."""
-        portion, hold_back = self._in_flight.portion()
-        if portion:
-            timeout_s, began_ns = self._poll_timeout_s(), time.time_ns()
-            self._loop.enter("poll", time.monotonic())
-            records = self._parts.frames.poll(timeout_s, min(portion, _MAX_POLL_RECORDS), hold_back)
-            self._loop.enter("work", time.monotonic())
+        room, held = self._in_flight.held()
+        if room:
+            timeout_s, began_ns, began_s = self._poll_timeout_s(), time.time_ns(), time.monotonic()
+            self._loop.enter("poll", began_s)
+            records = self._parts.frames.poll(timeout_s, min(room, _MAX_POLL_RECORDS), held)
+            ended_s = time.monotonic()
+            self._loop.enter("work", ended_s)
             if records:
-                self._accept(records, began_ns)
+                self._accept(records, began_ns, ended_s - began_s)
         else:
             self._loop.enter("back-pressure", time.monotonic())
             if not self._in_flight.wait_for_room(_BUSY_POLL_S):
@@ -186,7 +187,7 @@ class Consumer(Holder):
             return min(due_in_s, _BUSY_POLL_S)
         return _BUSY_POLL_S if len(self._in_flight) else _IDLE_POLL_S
 
-    def _accept(self, records: list[Any], began_ns: int) -> None:
+    def _accept(self, records: list[Any], began_ns: int, polling_s: float) -> None:
         """Let each record in: to the batcher, or to an outcome at once."""
         polled_at_us, polled_at_s = now_us(), time.monotonic()
         self._last_activity_s = polled_at_s
@@ -205,7 +206,7 @@ class Consumer(Holder):
             else:
                 admitted.append(PolledFrame(entry, frame, checked, polled_at_us, polled_at_s))
         self._parts.dispatcher.add(admitted)
-        self._parts.telemetry.polled(frames, began_ns)
+        self._parts.telemetry.polled(frames, began_ns, polling_s)
         if self._parts.events.are_wanted:
             self._parts.events("polled", count=len(frames), offsets=_offset_ranges(frames))
         if len(admitted) < len(frames):
@@ -384,6 +385,7 @@ class Consumer(Holder):
 
     def gave_up(self, partitions: set[int], *, is_lost: bool) -> dict[int, int]:
         """Close these partitions' ledgers, and let what still waits go."""
+        self._rebalances.taken(time.monotonic())
         self._parts.dispatcher.discard(partitions)
         unfinished = self._in_flight.give_up(partitions)
         self._delivery.go_on()

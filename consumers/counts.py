@@ -25,7 +25,6 @@ class Counts:
     outcomes: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     batches: int = 0
     batched_frames: int = 0
-    device_s: float = 0.0
     is_simulated: bool = False
     lost_to_retention: int = 0
     first_s: float | None = None
@@ -58,7 +57,6 @@ class Counts:
             self.batches += 1
             self.batched_frames += len(batch.frames)
             if batch.inference is not None:
-                self.device_s += batch.inference.finished_at_s - batch.inference.started_at_s
                 self.is_simulated = batch.inference.simulated
 
     def outcomes_now(self) -> dict[tuple[Kind, str], int]:

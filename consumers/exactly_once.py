@@ -251,7 +251,7 @@ class ExactlyOnce(Delivery):
                 self._changed.notify_all()
                 return
             self._is_committing = True
-        began_ns = time.time_ns()
+        began = time.time_ns(), time.monotonic()
         offsets = {each.entry.ledger.partition: each.entry.offset + 1 for each in finished}
         sent: list[tuple[_Finished, Any]] = []
         try:
@@ -264,7 +264,7 @@ class ExactlyOnce(Delivery):
             self._failures = 0
             if self._events.are_wanted:
                 self._events("committed", offsets=offsets)
-            self._note(finished, began_ns)
+            self._note(finished, began)
         finally:
             with self._changed:
                 self._is_committing = False
@@ -397,10 +397,12 @@ class ExactlyOnce(Delivery):
         # It was Kafka that stood still: whatever is held again begins at the last commit.
         log.warning("group %s took this worker for dead; what it had in flight is dropped", self._frames.group)
 
-    def _note(self, finished: list[_Finished], began_ns: int) -> None:
+    def _note(self, finished: list[_Finished], began: tuple[int, float]) -> None:
         """Tell the consumer what is committed for good."""
         frames = [each.outgoing.frame for each in finished if each.outgoing is not None]
-        self._telemetry.committed([frame for frame in frames if self._telemetry.wants(frame)], began_ns)
+        began_ns, began_s = began
+        sampled = [frame for frame in frames if self._telemetry.wants(frame)]
+        self._telemetry.committed(sampled, began_ns, time.monotonic() - began_s)
         with self._changed:
             for _ in finished:  # they stand first: what came meanwhile stands behind them
                 self._waiting.popleft()

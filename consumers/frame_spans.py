@@ -46,8 +46,11 @@ class FrameSpans:
         Returns:
             The context of the frame's span: a figure that is recorded with it becomes an exemplar.
         """
-        frame = outgoing.frame
-        began_ns = min(frame.captured_at_us * 1000, finished_at_ns)
+        frame, latency = outgoing.frame, outgoing.latency
+        # A camera's clock may be ahead; from the poll on all times are of this machine.
+        transport_ns = int(latency.transport * 1e6) if latency is not None else 0
+        polled_ns = frame.captured_at_us * 1000 + transport_ns
+        began_ns = min(polled_ns - max(transport_ns, 0), finished_at_ns)
         attributes: dict[str, str | int | bool] = {
             **self._shared,
             names.PARTITION_ID: str(frame.partition),
@@ -67,10 +70,10 @@ class FrameSpans:
             FRAME, sampled_context(frame), SpanKind.CONSUMER, attributes, start_time=began_ns
         )
         inside = set_span_in_context(span, Context())
-        if outgoing.latency is not None:
+        if latency is not None:
             at_ns = began_ns
             for part in LATENCY_PARTS:
-                until_ns = at_ns + max(int(getattr(outgoing.latency, part) * 1e6), 0)
+                until_ns = at_ns + max(int(getattr(latency, part) * 1e6), 0)
                 self._tracer.start_span(part, inside, start_time=at_ns).end(until_ns)
                 at_ns = until_ns
             self._tracer.start_span(PUBLISH, inside, start_time=at_ns).end(max(finished_at_ns, at_ns))

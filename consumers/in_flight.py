@@ -3,20 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from threading import Condition
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from consumers.ledger import Entry, PartitionLedger
 
 Outgoing = TypeVar("Outgoing")
-
-#: Of the room for frames, what one of several partitions may hold.
-_LARGEST_SHARE: Final = 0.375
-#: So many times the average is no flood any more.
-_LITTLE_MORE: Final = 1.5
-#: So many polls take a partition's share: the others' frames come in between.
-_TURNS: Final = 4
-#: However many partitions share the room, a poll may take so many frames of one: each poll costs CPU.
-_SMALLEST_PORTION: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +46,6 @@ class InFlight(Generic[Outgoing]):
         self._ledgers: dict[int, PartitionLedger[Outgoing]] = {}
         self._bytes = 0
         self._average_bytes = 16_384.0
-        self._is_flooded = False
 
     def __len__(self) -> int:
         """Return how many frames were polled and are not known to be committed."""
@@ -102,28 +92,11 @@ class InFlight(Generic[Outgoing]):
         # One frame always fits into an empty house, however large it is.
         return max(min(frames, by_bytes), 0) if self._bytes else max(frames, 0)
 
-    def portion(self) -> tuple[int, frozenset[int]]:
-        """Return how many frames the next poll may take, and of which partitions it may take none.
-
-        Once one of several partitions holds more than three eighths of the room, and until it holds little more than
-        the average, those that hold more than the others on average wait, and a poll takes a quarter of a partition's
-        share at the most. So whichever has frames is served in its turn. Else nothing is held back: that costs polls
-        and fetches (measured: half of the throughput).
-        """
+    def held(self) -> tuple[int, dict[int, int]]:
+        """Return how many more frames may be polled, and how many are held of each partition."""
         with self._changed:
             held = {number: len(ledger) for number, ledger in self._ledgers.items()}
-            total = sum(held.values())
-            room = self._room_beside(total)
-        most = max(held.values(), default=0)
-        if len(held) < 2:
-            return room, frozenset()
-        floods = most > (room + total) * _LARGEST_SHARE
-        self._is_flooded = floods or (self._is_flooded and most > total / len(held) * _LITTLE_MORE)
-        if not self._is_flooded:
-            return room, frozenset()
-        share = max((room + total) // (len(held) * _TURNS), _SMALLEST_PORTION)
-        average = (total - most) / (len(held) - 1)
-        return min(room, share), frozenset(number for number, count in held.items() if count > average)
+            return self._room_beside(sum(held.values())), held
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until a frame may be polled; False after `timeout_s` without."""

@@ -4,6 +4,7 @@ Every call of the OpenTelemetry SDK costs about 10 µs, so what can be counted i
 it when it collects; a histogram is recorded once a frame for the latency, and once a micro-batch for its parts.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,8 @@ from messaging.outcome import LATENCY_PARTS, SKIPPED_SUPERSEDED, SKIPPED_TOO_OLD
 from messaging.telemetry import Metric
 
 SCOPE: Final = "streamer.consumers"
+#: Instruments that are looked at within this are of one collection.
+_SAME_COLLECTION_S: Final = 0.05
 
 FRAMES: Final = Metric("streamer.frames", "counter", "{frame}", "outcomes that the broker has", ("outcome", "reason"))
 END_TO_END_DURATION: Final = Metric(
@@ -49,7 +52,7 @@ QUEUE_FRAMES: Final = Metric(
 QUEUE_SIZE: Final = Metric("streamer.queue.size", "gauge", "By", "and their bytes", ("queue",))
 QUEUE_LIMIT: Final = Metric("streamer.queue.limit", "gauge", "By", "bytes not committed, at the most")
 DEVICE_UTILISATION: Final = Metric(
-    "streamer.device.utilisation", "gauge", "1", "share of the last second in which the device had work"
+    "streamer.device.utilisation", "gauge", "1", "share of the last second in which the device's places had batches"
 )
 DEVICE_ACTIVATIONS: Final = Metric("streamer.device.activations", "gauge", "{activation}", "batches on the device")
 DEVICE_SLOTS: Final = Metric("streamer.device.slots", "gauge", "{activation}", "batches it takes at a time")
@@ -121,7 +124,7 @@ class Reading:
         waiting: Frames that wait for a micro-batch, and their bytes.
         in_flight: Frames polled and not committed, and their bytes.
         limit_bytes: Of those, at the most.
-        utilisation: Share of the last second in which the device had work, 0-1.
+        utilisation: Share of the last second in which the device's places had batches, 0-1.
         activations: Batches on the device.
         slots: Batches that it takes at a time.
         is_ready: Whether the device can be given work.
@@ -174,6 +177,15 @@ class ConsumerMetrics:
     def show(self, reading: Callable[[], Reading], results_topic: str, dead_letter_topic: str) -> None:
         """Have a consumer's figures looked at whenever metrics are collected."""
         topics = {"classified": results_topic, "timed": results_topic, "skipped": results_topic}
+        taken: tuple[float, Reading] | None = None
+
+        def now() -> Reading:
+            """Return one reading for all instruments of a collection."""
+            nonlocal taken
+            now_s = time.monotonic()
+            if taken is None or now_s - taken[0] > _SAME_COLLECTION_S:
+                taken = now_s, reading()
+            return taken[1]
 
         def sent(outcomes: Mapping[tuple[Kind, str], int]) -> dict[str, int]:
             totals = dict.fromkeys((results_topic, dead_letter_topic), 0)
@@ -182,7 +194,7 @@ class ConsumerMetrics:
             return totals
 
         def observe(metric: Metric, values: Callable[[Reading], Iterable[tuple[float, dict[str, str]]]]) -> None:
-            metric.observe(self._meter, lambda _: [Observation(*each) for each in values(reading())])
+            metric.observe(self._meter, lambda _: [Observation(*each) for each in values(now())])
 
         def figure(metric: Metric, value: Callable[[Reading], float]) -> None:
             observe(metric, lambda now: [(value(now), {})])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from consumers.counts import Counts
+from consumers.device_load import DeviceLoad
 from consumers.loss_horizon import Retention
 from consumers.patience import Awaited
 from consumers.status_publisher import StatusPublisher
@@ -38,7 +39,7 @@ class StatusReporter:
         frames: FrameSubscription,
         pipeline: Pipeline,
         counts: Counts,
-        slots: int,
+        load: DeviceLoad,
         telemetry: ConsumerTelemetry,
     ) -> None:
         """Remember what to report on."""
@@ -47,7 +48,7 @@ class StatusReporter:
         self._frames = frames
         self._pipeline = pipeline
         self._counts = counts
-        self._slots = max(slots, 1)
+        self._load = load
         self._telemetry = telemetry
         self._unread = UnreadFrames()
         self._number = 0
@@ -122,9 +123,9 @@ class StatusReporter:
     ) -> WorkerStatus:
         identity, counts = self._publisher.identity, self._counts
         frames = counts.frames
-        before_s, device_before_s = self._previous
-        self._previous = (now_s, counts.device_s)
-        busy = (counts.device_s - device_before_s) / max((now_s - before_s) * self._slots, 1e-6)
+        before_s, busy_before_s = self._previous
+        self._previous = (now_s, self._load.busy_s(now_s))
+        busy = (self._previous[1] - busy_before_s) / max((now_s - before_s) * self._load.slots, 1e-6)
         self.utilisation = round(min(busy, 1.0), 3)
         positions = {} if state in ("stopped", "failed") else self._frames.positions()
         for partition, (position, _) in positions.items():

@@ -127,12 +127,12 @@ class Classify:
         done: Future[Batch] = Future()
         self._note("inference_started", batch)
         inference = self._backend.submit({self._spec.input_name: values}, count)
-        self._load.begin()
+        self._load.begin(time.monotonic())
         inference.add_done_callback(partial(self._hand_on, batch, done))
         return done
 
     def _hand_on(self, batch: Batch, done: Future[Batch], inference: Future[Inference]) -> None:
-        self._load.end()
+        self._load.end(time.monotonic())
         rows, batch.rows = batch.rows, None
         error = inference.exception()
         if error is None:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -15,6 +15,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from consumers.errors import SubscriptionError
 from consumers.positions import POSITION_ERRORS, Positions
 from consumers.rebalance import Holder, RebalanceListener, commit, commit_offsets
+from consumers.turns import FETCH_MAX_WAIT_MS, Turns
 from messaging.errors import BrokerUnavailableError
 from messaging.kafka import Kafka
 
@@ -31,6 +32,8 @@ _ADVICE: Final = (
     (kafka.errors.InconsistentGroupProtocolError, " (its other members have another --assignor)"),
 )
 _ANSWER_TIMEOUT_MS: Final = 10_000
+#: While several partitions have frames, a poll takes so many of one: smaller turns cost more polls.
+_TURN_RECORDS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,6 @@ class FrameSubscription:
         self._options = options
         self._consumer: Any = None
         self._positions = Positions(cluster, topic, group, options.start)
-        self._held_back: frozenset[int] = frozenset()
         self._losses = 0
         self._membership = Membership(-1, "", 0, None)
 
@@ -100,9 +102,11 @@ class FrameSubscription:
             session_timeout_ms=round(self._options.session_timeout_s * 1000),
             heartbeat_interval_ms=max(round(self._options.session_timeout_s * 100), 100),
             max_poll_interval_ms=round(self._options.max_poll_interval_s * 1000),
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             group_instance_id=self._options.instance_id,
             partition_assignment_strategy=[_ASSIGNORS[self._options.assignor]],
         )
+        self._turns = Turns(self._consumer)
         listener = RebalanceListener(
             self._consumer, self.topic, holder, self._note_membership, self._options.revoke_timeout_s
         )
@@ -110,20 +114,19 @@ class FrameSubscription:
         # It asks the broker: a member that joins before it knows the topic has the group balanced a second time.
         self._consumer.partitions_for_topic(self.topic)
 
-    def poll(self, timeout_s: float, max_records: int, hold_back: frozenset[int] = frozenset()) -> list[Any]:
+    def poll(self, timeout_s: float, max_records: int, held: Mapping[int, int] | None = None) -> list[Any]:
         """Return the records (kafka-python's `ConsumerRecord`) that are there, each partition's in order.
 
         Args:
             timeout_s: How long to wait for one.
             max_records: How many at the most.
-            hold_back: Partitions to return none of; what was fetched of them is kept.
+            held: Frames that are held of each partition: the one with the least is served first.
 
         Raises:
             SubscriptionError: The group or the topic cannot be read.
         """
-        if hold_back != self._held_back:
-            self._hold_back(hold_back)
-        self._take_up_parked()
+        if self._turns.line_up(held or {}) > 1:
+            max_records = min(max_records, _TURN_RECORDS)
         try:
             batches = self._consumer.poll(timeout_ms=math.ceil(timeout_s * 1000), max_records=max_records)
         except POSITION_ERRORS as exc:
@@ -139,7 +142,6 @@ class FrameSubscription:
 
     def stay(self) -> None:
         """Take part in the group's life without taking frames: for back pressure."""
-        self._held_back = frozenset()
         partitions = self._consumer.assignment()
         self._consumer.pause(*partitions)
         try:
@@ -202,21 +204,3 @@ class FrameSubscription:
             except kafka.errors.KafkaError as exc:
                 log.warning("leaving group %s: %s", self.group, exc)
             self._consumer = None
-
-    def _hold_back(self, numbers: frozenset[int]) -> None:
-        assigned = self._consumer.assignment()
-        wanted = {partition for partition in assigned if partition.partition in numbers}
-        paused = self._consumer.paused()
-        self._consumer.pause(*(wanted - paused))
-        self._consumer.resume(*((paused - wanted) & assigned))
-        self._held_back = numbers
-
-    def _take_up_parked(self) -> None:
-        """Let kafka-python return what it parked of a partition that was paused for a while.
-
-        It does so only where no other partition's records are in line, and takes finished ones for such: without
-        this it neither returns what is parked nor fetches on.
-        """
-        fetcher = self._consumer._fetcher  # noqa: SLF001 - there is no public way
-        if fetcher._paused_partition_records and not fetcher._next_partition_records:  # noqa: SLF001 - the same
-            fetcher._next_partition_records = None  # noqa: SLF001 - the same

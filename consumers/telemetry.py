@@ -6,7 +6,7 @@ are the API's own, which do nothing.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, get_args
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -14,7 +14,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, TracerProvider, set_span_in_context
 
 from consumers.allowance import Allowance
-from consumers.batch import Batch, Outgoing
+from consumers.batch import Batch, Kind, Outgoing
 from consumers.frame_spans import FrameSpans
 from consumers.metrics import SCOPE, ConsumerMetrics, Reading
 from consumers.unread import Unread
@@ -56,7 +56,8 @@ class ConsumerTelemetry:
         self._slow_s = slow_s
         self._metrics = ConsumerMetrics(topics.frames, meters)
         self._frame_spans = FrameSpans(self._tracer, topics.frames, group)
-        self._late = Allowance(_LATE_TRACES_PER_S, _LATE_TRACES_AT_ONCE)
+        # Each for itself: a flood of skipped frames leaves room for the slow ones.
+        self._late = {kind: Allowance(_LATE_TRACES_PER_S, _LATE_TRACES_AT_ONCE) for kind in get_args(Kind)}
         # Without an SDK there is nobody to make a span for. (The probe is never ended, and so never exported.)
         self._is_tracing = self._tracer.start_span("probe", context=Context()).get_span_context().is_valid
 
@@ -64,9 +65,9 @@ class ConsumerTelemetry:
         """Have a consumer's figures looked at whenever metrics are collected."""
         self._metrics.show(reading, self._topics.results, self._topics.dead_letters)
 
-    def polled(self, frames: Sequence[Frame], began_ns: int) -> None:
-        """Note a poll that returned frames, since `began_ns` (wall clock): a `poll` span with its links."""
-        self._metrics.polled(len(frames), (time.time_ns() - began_ns) / 1e9)
+    def polled(self, frames: Sequence[Frame], began_ns: int, duration_s: float) -> None:
+        """Note a poll that returned frames, from `began_ns` (wall clock): a `poll` span with its links."""
+        self._metrics.polled(len(frames), duration_s)
         self._call("poll", "receive", frames, began_ns)
 
     def processed(self, batch: Batch, finished_at_s: float) -> None:
@@ -103,9 +104,9 @@ class ConsumerTelemetry:
         span.end()
         return traceparent_of(span) or frame.traceparent
 
-    def committed(self, frames: Sequence[Frame], began_ns: int) -> None:
+    def committed(self, frames: Sequence[Frame], began_ns: int, duration_s: float) -> None:
         """Note a commit that covered these sampled frames, among others: a `commit` span, linked to them."""
-        self._metrics.operated("commit", "settle", self._frames_topic, (time.time_ns() - began_ns) / 1e9)
+        self._metrics.operated("commit", "settle", self._frames_topic, duration_s)
         self._call("commit", "settle", frames, began_ns)
 
     def wants(self, frame: Frame) -> bool:
@@ -121,8 +122,8 @@ class ConsumerTelemetry:
             self._metrics.parts({part: total / batch.answered for part, total in batch.latency_sums_ms.items()})
 
     def acknowledged(self, outgoing: Outgoing, topic: str, duration_s: float) -> None:
-        """Note that the broker has a message, so long after it was handed to the producer; one of each micro-batch."""
-        if outgoing.row <= 0:
+        """Note that the broker has a result, so long after it was handed to the producer; of the first in a batch."""
+        if outgoing.row == 0:
             self._metrics.operated("send", "send", topic, duration_s)
 
     def finished(self, outgoing: Outgoing, latency_s: float) -> None:
@@ -141,7 +142,7 @@ class ConsumerTelemetry:
         if not sampled:
             if not is_late or self._slow_s is None:
                 return None
-            if not self._late.takes(time.monotonic()):
+            if not self._late[outgoing.kind].takes(time.monotonic()):
                 self._metrics.trace_dropped()
                 return None
         return self._frame_spans.write(outgoing, time.time_ns(), is_sampled=sampled)

@@ -85,7 +85,7 @@ CLIENT_OPERATION_DURATION: Final = Metric(
     "messaging.client.operation.duration",
     "histogram",
     "s",
-    "calls to Kafka: polls that returned frames, sends up to the acknowledgement (one a micro-batch), commits",
+    "polls that returned frames, sends up to the acknowledgement (at-least-once: one a micro-batch), commits",
     (OPERATION_NAME, DESTINATION_NAME),
 )
 CLIENT_SENT_MESSAGES: Final = Metric(

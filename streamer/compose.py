@@ -180,7 +180,7 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
     max_age_us = round(settings.max_age.total_seconds() * 1e6) if settings.max_age is not None else None
     freshness = Freshness(settings.policy, max_age_us)
     slow_s = settings.trace_slower_than.total_seconds() if settings.trace_slower_than is not None else None
-    telemetry, load = ConsumerTelemetry(group, topics, slow_s), DeviceLoad()
+    telemetry, load = ConsumerTelemetry(group, topics, slow_s), DeviceLoad(classifier.backend.slots)
     events = Events(sys.stderr if settings.events else None)
     slots = Slots(_state_directory(settings), settings.bootstrap_servers, group, settings.device)
     slot = slots.take()

@@ -73,8 +73,8 @@ def test_a_batch_span_is_recorded_if_one_of_its_frames_is_sampled_and_links_to_i
 def test_a_batch_without_a_sampled_frame_makes_no_span() -> None:
     made, exporter, _ = telemetry()
     made.processed(batch(frame(_NOT_SAMPLED)), time.monotonic())
-    made.polled([frame(_NOT_SAMPLED)], time.time_ns())
-    made.committed([], time.time_ns())
+    made.polled([frame(_NOT_SAMPLED)], time.time_ns(), 0.01)
+    made.committed([], time.time_ns(), 0.01)
     assert not exporter.get_finished_spans()
 
 
@@ -199,14 +199,20 @@ def test_the_parts_of_a_frames_span_tile_it_with_their_true_times() -> None:
     assert inference.end_time == inference.start_time + 600_000_000
 
 
-def test_a_clock_ahead_makes_no_span_that_ends_before_it_begins() -> None:
+@pytest.mark.parametrize("ahead_ms", [30, 5000])
+def test_with_a_camera_whose_clock_is_ahead_the_spans_have_this_machines_times(ahead_ms: int) -> None:
     made, exporter, _ = telemetry()
-    ahead = LatencyParts(-5000.0, 1.0, 1.0, 1.0, 1.0, 1.0, -4995.0)
-    made.finished(answered(_SAMPLED, ahead, time.time_ns() // 1000 + 5_000_000), -4.9)
-    for span in exporter.get_finished_spans():
-        assert span.start_time is not None
-        assert span.end_time is not None
-        assert span.end_time >= span.start_time
+    finished_ns = time.time_ns()
+    polled_us = finished_ns // 1000 - 60_000
+    ahead = LatencyParts(-float(ahead_ms), 10.0, 5.0, 0.0, 20.0, 5.0, 40.0 - ahead_ms)
+    made.finished(answered(_SAMPLED, ahead, polled_us + ahead_ms * 1000), 0.06 - ahead_ms / 1000)
+    *parts, whole = exporter.get_finished_spans()
+    assert whole.start_time == polled_us * 1000
+    assert parts[0].start_time == parts[0].end_time == whole.start_time, "no time on its way can be told"
+    times = {span.name: ((span.end_time or 0) - (span.start_time or 0)) / 1e6 for span in parts}
+    assert [times[part] for part in LATENCY_PARTS] == [0, 10, 5, 0, 20, 5]
+    assert 20 <= times[frame_spans.PUBLISH] < 2000
+    assert parts[-1].end_time == whole.end_time
 
 
 def test_a_flood_of_slow_frames_is_traced_within_limits_and_the_rest_counted() -> None:
@@ -216,6 +222,10 @@ def test_a_flood_of_slow_frames_is_traced_within_limits_and_the_rest_counted() -
     traced = len(exporter.get_finished_spans())
     assert 50 <= traced < 100
     assert figures(reader)[metrics.LATE_TRACES_DROPPED.name] == 500 - traced
+    made.finished(Outgoing("dead-lettered", frame(_NOT_SAMPLED), "truncated"), 0.1)
+    made.finished(Outgoing("classified", frame(_NOT_SAMPLED)), 3.0)
+    outcomes = [(span.attributes or {})[frame_spans.OUTCOME] for span in exporter.get_finished_spans()[traced:]]
+    assert outcomes == ["dead-lettered", "classified"], "skipped frames take nothing from these"
 
 
 def test_a_slow_frame_is_an_exemplar_of_the_latency() -> None:
@@ -289,3 +299,12 @@ def test_every_metric_of_the_table_is_there_before_the_first_frame_but_histogram
     assert set(found) == {metric.name for metric in metrics.METRICS if metric.kind != "histogram"}
     assert found[metrics.FRAMES.name] == 0
     assert found[names.CLIENT_SENT_MESSAGES.name] == 0
+
+
+def test_the_time_of_a_send_is_noted_once_a_batch() -> None:
+    made, _, reader = telemetry()
+    both = batch(frame(_NOT_SAMPLED), frame(_NOT_SAMPLED, 1))
+    for row in (0, 1):
+        made.acknowledged(Outgoing("classified", both.frames[row].frame, batch=both, row=row), "results", 0.01)
+    made.acknowledged(Outgoing("skipped", frame(_NOT_SAMPLED), "too-old"), "results", 0.01)
+    assert figures(reader)[names.CLIENT_OPERATION_DURATION.name] == 1

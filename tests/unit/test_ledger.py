@@ -129,36 +129,21 @@ def holding(limit: int, *held: int) -> InFlight[str]:
     return in_flight
 
 
-def test_partitions_that_share_the_room_are_not_held_back() -> None:
-    assert holding(256, 0, 0).portion() == (256, frozenset())
-    assert holding(256, 90, 20).portion() == (146, frozenset())
-    assert holding(256, 64, 64, 64, 63).portion() == (1, frozenset())
+def test_what_is_held_of_each_partition_and_the_room_beside_it() -> None:
+    assert holding(256, 0, 0).held() == (256, {0: 0, 1: 0})
+    assert holding(256, 90, 20).held() == (146, {0: 90, 1: 20})
+    assert holding(256, 250, 6).held() == (0, {0: 250, 1: 6})
 
 
-def test_one_that_floods_the_room_leaves_the_rest_to_the_others() -> None:
-    assert holding(256, 96, 10, 18, 0).portion() == (132, frozenset())
-    assert holding(256, 129, 0, 0, 0).portion() == (16, frozenset({0})), "and a poll takes a part of a share"
-    assert holding(256, 129, 10, 50, 1).portion() == (16, frozenset({0, 2})), "those above the others' average wait"
-
-
-def test_a_single_partition_may_have_the_whole_room() -> None:
-    assert holding(256, 200).portion() == (56, frozenset())
-
-
-def test_a_full_house_takes_nothing() -> None:
-    assert holding(256, 250, 6).portion()[0] == 0
-
-
-def test_the_share_of_few_large_frames_is_of_the_room_that_their_bytes_leave() -> None:
+def test_the_room_for_few_large_frames_is_what_their_bytes_leave() -> None:
     in_flight: InFlight[str] = InFlight(InFlightLimits(frames=256, size_bytes=64_000_000))
-    in_flight.assign({0, 1})
     for offset in range(300):
         entry = in_flight.admit(0, offset, 1_000_000)
         if offset < 290:
             in_flight.withdraw([entry])
-    portion, held_back = in_flight.portion()
-    assert 50 <= portion <= 56, "some 64 frames, less the ten that are held"
-    assert held_back == frozenset()
+    room, held = in_flight.held()
+    assert 50 <= room <= 56, "some 64 frames, less the ten that are held"
+    assert held == {0: 10}
 
 
 def test_a_commit_that_arrives_after_its_partition_came_back_is_not_counted_on_the_new_ledger() -> None:
