@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 Phase = Literal["poll", "work", "back-pressure"]
+#: A loop that does not turn for so long hangs: the longest that a turn may last is a poll, or a rebalance's deadline.
+HANGS_AFTER_S: Final = 120.0
 PHASES: Final[tuple[Phase, ...]] = ("poll", "work", "back-pressure")
 
 

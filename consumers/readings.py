@@ -3,19 +3,15 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from consumers.batch import Outgoing
 from consumers.counts import Counts
 from consumers.device_load import DeviceLoad
 from consumers.dispatcher import Dispatcher
 from consumers.in_flight import InFlight
-from consumers.loop_time import LoopTime, RebalanceTime
+from consumers.loop_time import HANGS_AFTER_S, LoopTime, RebalanceTime
 from consumers.metrics import Reading
 from engine.backends.base import Backend
-
-#: A loop that does not turn for so long hangs: the longest that a turn may last is a poll, or a rebalance's deadline.
-_HANGS_AFTER_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +67,4 @@ class Readings:
         """Return, in a line, why it should be started anew; "" while it lives."""
         turned_at_s = self.loop.turned_at_s
         still_s = time.monotonic() - turned_at_s if turned_at_s is not None else 0.0
-        return f"the poll loop has not turned for {still_s:.0f} s" if still_s > _HANGS_AFTER_S else ""
+        return f"the poll loop has not turned for {still_s:.0f} s" if still_s > HANGS_AFTER_S else ""

@@ -58,6 +58,15 @@ class _Json(logging.Formatter):
         return json.dumps(line)
 
 
+def say(line: str, level: int = logging.INFO) -> None:
+    """Tell a person something on standard error; where programs read it, as one more line of the log."""
+    handlers = logging.getLogger().handlers
+    if handlers and isinstance(handlers[0].formatter, _Json):
+        logging.getLogger("streamer").log(level, "%s", line)
+    else:
+        print(harmless(line, _MAX_LINE_CHARS), file=sys.stderr, flush=True)  # noqa: T201 - for a person
+
+
 def set_up_logs(*, is_debug: bool, form: Literal["text", "json"] = "text", worker: str = "") -> None:
     """Send warnings of everybody and information of ours to standard error; `--debug` adds details and tracebacks.
 

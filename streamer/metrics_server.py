@@ -1,5 +1,8 @@
 """The port that monitoring asks: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever starts processes."""
 
+import contextlib
+import errno
+import logging
 import socket
 import socketserver
 from collections.abc import Callable
@@ -10,9 +13,16 @@ from pathlib import Path
 from threading import BoundedSemaphore, Thread
 from typing import Any, Final
 
-#: Who asks has this long to say what, and to take the answer.
+from streamer.loopback import host_name, is_loopback
+
+log = logging.getLogger(__name__)
+
+#: Who asks may be silent for so long.
 _REQUEST_TIMEOUT_S: Final = 10.0
+#: With one more, the oldest is closed: whoever keeps connections open, and says little, shuts nobody out.
 _MAX_CONNECTIONS: Final = 16
+_FREED_WITHIN_S: Final = 1.0
+_POLL_S: Final = 0.05
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -57,9 +67,8 @@ class MetricsServer:
             else:
                 self._server = _TcpServer(address, self._answers)
         except (OSError, OverflowError) as exc:
-            where = address if isinstance(address, Path) else f"{address[0]} port {address[1]}"
-            raise MetricsPortError(f"--metrics-port: cannot listen on {where}: {exc}; give another port") from exc
-        Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+            raise MetricsPortError(_refusal(address, exc)) from exc
+        Thread(target=self._server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True).start()
         return self._server.url
 
     def close(self) -> None:
@@ -70,8 +79,21 @@ class MetricsServer:
             self._server = None
 
 
+def _refusal(address: tuple[str, int] | Path, error: Exception) -> str:
+    """Say what is wrong with an address, and what to do."""
+    if isinstance(address, Path):
+        return f"a worker cannot be asked for its metrics at {address}: {error}; set TMPDIR to a shorter path"
+    host, port = address
+    why = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+        return f"--metrics-host: {host} is no address of this machine: {why}"
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
+        return f"--metrics-port: {host} port {port} is taken by another program; give another port"
+    return f"--metrics-port: cannot listen on {host} port {port}: {why}"
+
+
 class _Server(socketserver.ThreadingMixIn, HTTPServer):
-    """A thread for each of a few connections; what is beyond is closed at once."""
+    """A thread for each of a few connections."""
 
     daemon_threads = True
     block_on_close = False
@@ -79,25 +101,37 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
     def __init__(self, address: Any, answers: Answers) -> None:
         self.answers = answers
         self._room = BoundedSemaphore(_MAX_CONNECTIONS)
+        self._open: dict[Any, None] = {}  # the oldest first
         super().__init__(address, _Handler)
 
     @property
     def url(self) -> str:
         return ""
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this machine reaches it, so that another name for it is somebody's trick."""
+        return False
+
     def server_bind(self) -> None:
         socketserver.TCPServer.server_bind(self)  # HTTPServer's own asks the resolver for a name
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._room.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        if not self._room.acquire(blocking=False):
+            for oldest in list(self._open)[:1]:
+                with contextlib.suppress(OSError):  # it has ended by itself
+                    oldest.shutdown(socket.SHUT_RDWR)
+            if not self._room.acquire(timeout=_FREED_WITHIN_S):
+                self.shutdown_request(request)
+                return
+        self._open[request] = None
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._open.pop(request, None)
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -108,6 +142,10 @@ class _TcpServer(_Server):
     def __init__(self, address: tuple[str, int], answers: Answers) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, answers)
+
+    @property
+    def is_loopback(self) -> bool:
+        return is_loopback(str(self.server_address[0]))
 
     @property
     def url(self) -> str:
@@ -132,17 +170,26 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
-        answers = self.server.answers
         path = self.path.partition("?")[0]
+        try:
+            status, body, content_type = self._find(path)
+        except Exception:
+            log.exception("%s cannot be answered", path)
+            status, content_type = HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT
+            body = b"an error of streamer's own: see its log\n"
+        self._answer(status, body, content_type)
+
+    def _find(self, path: str) -> tuple[HTTPStatus, bytes, str]:
+        answers = self.server.answers
         if path == "/metrics":
-            body, content_type = answers.metrics(self.headers.get("Accept", ""))
-            self._answer(HTTPStatus.OK, body, content_type)
-        elif path in ("/healthz", "/readyz"):
+            if self.server.is_loopback and not is_loopback(host_name(self.headers.get("Host", "localhost"))):
+                return HTTPStatus.MISDIRECTED_REQUEST, b"this port is called localhost, or 127.0.0.1\n", _TEXT
+            return HTTPStatus.OK, *answers.metrics(self.headers.get("Accept", ""))
+        if path in ("/healthz", "/readyz"):
             why_not = answers.why_not_alive() if path == "/healthz" else answers.why_not_ready()
             status = HTTPStatus.SERVICE_UNAVAILABLE if why_not else HTTPStatus.OK
-            self._answer(status, f"{why_not or 'ok'}\n".encode(), _TEXT)
-        else:
-            self._answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n", _TEXT)
+            return status, f"{why_not or 'ok'}\n".encode(), _TEXT
+        return HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n", _TEXT
 
     do_HEAD = do_GET  # noqa: N815 - http.server's name
 

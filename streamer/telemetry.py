@@ -46,7 +46,7 @@ class Role(StrEnum):
 
 def _exporter(signal: str) -> str:
     """Return the exporter that the environment names for `TRACES` or `METRICS`; an empty variable names nothing."""
-    if _variable("OTEL_SDK_DISABLED").lower() == "true":
+    if _is_disabled():
         return "none"
     variable = f"OTEL_{signal}_EXPORTER"
     named = _variable(variable)
@@ -63,6 +63,10 @@ def _exporter(signal: str) -> str:
             if protocol:
                 break
     return named
+
+
+def _is_disabled() -> bool:
+    return _variable("OTEL_SDK_DISABLED").lower() == "true"
 
 
 def _variable(name: str) -> str:
@@ -100,12 +104,14 @@ def telemetry(role: Role, attributes: Mapping[str, str], prometheus: Prometheus 
     Args:
         role: What this process is.
         attributes: What else to say about it in every span and metric; no secrets.
-        prometheus: Takes the metrics too, whatever the environment says.
+        prometheus: Takes the metrics too, whatever exporter the environment names.
 
     Raises:
         TelemetryError: A variable asks for something that is not here.
     """
     traces, metrics = _exporter("TRACES"), _exporter("METRICS")
+    if prometheus is not None and _is_disabled():
+        raise TelemetryError("OTEL_SDK_DISABLED leaves nothing to serve at --metrics-port: leave one of them out")
     providers: list[Any] = []
     try:
         if traces != "none" or metrics != "none" or prometheus is not None:
@@ -178,11 +184,9 @@ def _set_up_traces(resource: "Resource", exporter: "SpanExporter") -> Any:
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.sdk.trace.sampling import _get_from_env_or_default
 
-    provider = TracerProvider(
-        resource=resource, sampler=link_sampler(_get_from_env_or_default()), shutdown_on_exit=False
-    )
+    named = TracerProvider(shutdown_on_exit=False).sampler  # by OTEL_TRACES_SAMPLER
+    provider = TracerProvider(resource=resource, sampler=link_sampler(named), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider

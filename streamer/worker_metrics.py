@@ -2,10 +2,13 @@
 
 import http.client
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from consumers.loop_time import HANGS_AFTER_S
 from messaging.telemetry import Metric
 from streamer.metrics_server import Answers
 from streamer.prometheus import merge, prometheus_name
@@ -23,6 +26,7 @@ OWN: Final = (
 )
 
 _TIMEOUT_S: Final = 2.0
+_MAX_AT_A_TIME: Final = 32
 #: What a worker says is shorter.
 _MAX_BYTES: Final = 16 * 1024 * 1024
 
@@ -60,6 +64,23 @@ class _Own:
             yield family(name, metric.description.capitalize(), value=value)
 
 
+class _Answer(NamedTuple):
+    """What a worker said.
+
+    Attributes:
+        status: 0 where it said nothing.
+        is_silent: Whether somebody was there, and said nothing in time.
+    """
+
+    status: int
+    text: bytes
+    is_silent: bool = False
+
+    @property
+    def line(self) -> str:
+        return self.text.decode(errors="replace").strip()
+
+
 class WorkerAnswers:
     """Asks every worker, and says what they say as one."""
 
@@ -74,38 +95,54 @@ class WorkerAnswers:
         self._directory = directory
         self._supervisor = supervisor
         self._workers = workers
+        self._silent_since_s: dict[int, float] = {}
 
     def answers(self) -> Answers:
         """Return what the one port says."""
-        return Answers(self._metrics, lambda: self._first("/healthz"), lambda: self._first("/readyz"))
+        return Answers(self._metrics, self._why_not_alive, self._why_not_ready)
 
     def _metrics(self, accept: str) -> tuple[bytes, str]:
         from prometheus_client.exposition import choose_encoder
 
         encoder, content_type = choose_encoder(accept)
-        texts = [text for number in range(1, self._workers + 1) if (text := self._ask(number, "/metrics", accept)[1])]
+        texts = [answer.text for answer in self._ask_all("/metrics", accept) if answer.status == http.client.OK]
         own = encoder(_Own(self._workers, len(texts), self._supervisor.restarts))
         return merge([*texts, own]), content_type
 
-    def _first(self, path: str) -> str:
-        """Return what the first worker says that is not well; "" where all are."""
-        for number in range(1, self._workers + 1):
-            status, text = self._ask(number, path, "")
-            if status == 0 and path == "/healthz":
-                continue  # it is being started (again), and its supervisor lives
-            if status != http.client.OK:
-                what = text.decode(errors="replace").strip() if status else "it does not answer yet"
-                return f"worker {number}: {what}"
+    def _why_not_alive(self) -> str:
+        """Return what the first worker says that should be started anew; one that is being started lives."""
+        now_s = time.monotonic()
+        for number, answer in enumerate(self._ask_all("/healthz"), 1):
+            if not answer.is_silent:
+                self._silent_since_s.pop(number, None)
+                if answer.status not in (0, http.client.OK):
+                    return f"worker {number}: {answer.line}"
+            elif (silent_s := now_s - self._silent_since_s.setdefault(number, now_s)) > HANGS_AFTER_S:
+                return f"worker {number}: it has not answered for {silent_s:.0f} s"
         return ""
 
-    def _ask(self, number: int, path: str, accept: str) -> tuple[int, bytes]:
-        """Return the status and the text; 0 where it does not answer."""
+    def _why_not_ready(self) -> str:
+        """Return what the first worker says that is not ready; "" where all are."""
+        for number, answer in enumerate(self._ask_all("/readyz"), 1):
+            if answer.status != http.client.OK:
+                return f"worker {number}: {answer.line or 'it does not answer'}"
+        return ""
+
+    def _ask_all(self, path: str, accept: str = "") -> list[_Answer]:
+        """Ask all workers at a time: one that is silent costs no more than its own time-out."""
+        numbers = range(1, self._workers + 1)
+        with ThreadPoolExecutor(min(self._workers, _MAX_AT_A_TIME)) as pool:
+            return list(pool.map(lambda number: self._ask(number, path, accept), numbers))
+
+    def _ask(self, number: int, path: str, accept: str) -> _Answer:
         connection = _Connection(socket_of(self._directory, number))
         try:
             connection.request("GET", path, headers={"Accept": accept} if accept else {})
             response = connection.getresponse()
-            return response.status, response.read(_MAX_BYTES)
+            return _Answer(response.status, response.read(_MAX_BYTES))
+        except TimeoutError:
+            return _Answer(0, b"", is_silent=True)
         except (OSError, http.client.HTTPException):
-            return 0, b""
+            return _Answer(0, b"")
         finally:
             connection.close()

@@ -1,5 +1,6 @@
 """`streamer consume`: classify frames with one device."""
 
+import logging
 import os
 import sys
 from argparse import SUPPRESS, ArgumentParser
@@ -42,13 +43,14 @@ def _check(settings: Settings) -> None:
 
 def _leave_hung_device(settings: Settings, error: BaseException | None) -> NoReturn:
     """End the process though a thread of the device does not: it cannot be ended in any other way."""
+    from streamer.logs import say
+
     if error is not None:
-        print(f"streamer: {harmless(str(error), 2000)}", file=sys.stderr)
-    print(
+        say(f"streamer: {error}", logging.ERROR)
+    say(
         f"streamer: device {settings.device} did not finish its last batch; its frames are not committed and will be "
         "read again",
-        file=sys.stderr,
-        flush=True,
+        logging.ERROR,
     )
     os._exit(1)
 
@@ -64,6 +66,7 @@ def _supervise(call: Call) -> int:
     # Imported here: the help text needs none of it.
     from consumers.counts import merge_summaries
     from streamer.compose import group_of
+    from streamer.logs import say
     from streamer.monitoring import Monitoring
     from streamer.stopping import stop_on_signals
     from streamer.supervisor import Supervisor, Timing
@@ -71,10 +74,9 @@ def _supervise(call: Call) -> int:
 
     settings = call.loaded.settings
     stop = stop_on_signals()
-    print(
-        f"{settings.workers} workers share group {harmless(group_of(settings))}; "
-        f"a topic's partitions are the most that have work: {settings.partitions} unless it was made with others",
-        file=sys.stderr,
+    say(
+        f"{settings.workers} workers share group {group_of(settings)}; "
+        f"a topic's partitions are the most that have work: {settings.partitions} unless it was made with others"
     )
     command = [sys.executable, "-P", "-m", "streamer", "consume"]  # -P: no files of the folder
     # A worker that drains in time still has to leave its group, and its device may have to be given up.
@@ -159,23 +161,24 @@ def _attributes(settings: Settings, classifier: "Classifier", number: int | None
 def _introduce(settings: Settings, classifier: "Classifier") -> None:
     """Say what is about to classify what."""
     from streamer.compose import group_of
+    from streamer.logs import say
 
     spec = classifier.spec
     for assumption in spec.assumptions:
-        print(f"model {harmless(spec.name)}: {harmless(assumption, 500)}", file=sys.stderr)
+        say(f"model {harmless(spec.name)}: {harmless(assumption, 500)}")
     classes = f"{len(spec.labels)} classes" if classifier.program.outputs else "nothing is computed"
-    print(
+    say(
         f"model {harmless(spec.name)} ({classes}) on {harmless(classifier.backend.health().detail, 300)}; "
-        f"group {group_of(settings)} gets every frame of {settings.frames_topic}; give cards the same --group to share",
-        file=sys.stderr,
+        f"group {group_of(settings)} gets every frame of {settings.frames_topic}; give cards the same --group to share"
     )
     rows = classifier.program.max_rows
     if rows is not None and rows > settings.batch_size:
-        print(f"the program takes {rows} rows at a time: --batch-size {rows} fills it", file=sys.stderr)
+        say(f"the program takes {rows} rows at a time: --batch-size {rows} fills it")
 
 
 def _report(call: Call, summary: dict[str, Any]) -> None:
     """Say what was done, also where it ended in a failure."""
+    from streamer.logs import say
     from streamer.terminal import print_json
 
     if call.arguments.json:
@@ -183,10 +186,9 @@ def _report(call: Call, summary: dict[str, Any]) -> None:
         return
     timed = f"{summary['timed']} timed, " if summary["timed"] else ""
     lost = f"{summary['lost_to_retention']} lost to retention, " if summary["lost_to_retention"] else ""
-    print(
+    say(
         f"{summary['classified']} classified, {timed}{summary['skipped']} skipped, "
-        f"{summary['dead_lettered']} dead-lettered, {lost}{summary['fps']:.1f} frames/s",
-        file=sys.stderr,
+        f"{summary['dead_lettered']} dead-lettered, {lost}{summary['fps']:.1f} frames/s"
     )
 
 

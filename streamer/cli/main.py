@@ -31,7 +31,6 @@ COMMANDS = {
 }
 
 _INTERRUPTED = 130
-_MAX_LINE_CHARS = 2000
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,9 +88,11 @@ def _has_reader_left() -> bool:
 
 def _complain(line: str) -> None:
     """Print one line on standard error; it may quote what came from outside."""
-    from streamer.terminal import harmless
+    import logging
 
-    print(harmless(line, _MAX_LINE_CHARS), file=sys.stderr)
+    from streamer.logs import say
+
+    say(line, logging.ERROR)
 
 
 def _run(argv: list[str]) -> int:

@@ -1,5 +1,6 @@
 """`streamer produce`: publish the frames of a camera, or of many."""
 
+import logging
 import sys
 import time
 from argparse import ArgumentParser
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import CameraSettings, KafkaSettings, ObservingSettings, ProduceSettings
 from streamer.cli.command import Call, Command
+from streamer.logs import say
 from streamer.terminal import harmless, print_json
 
 if TYPE_CHECKING:
@@ -29,11 +31,10 @@ class _Progress:
         self._next_s = time.monotonic() + _PROGRESS_INTERVAL_S
         ledgers = [camera.ledger for camera in self._cameras.cameras]
         running = sum(camera.state == "running" for camera in self._cameras.cameras)
-        print(
+        say(
             f"{running} of {len(ledgers)} cameras running: {sum(ledger.captured for ledger in ledgers)} frames "
             f"captured, {sum(ledger.sent for ledger in ledgers)} sent, "
-            f"{sum(ledger.shed.total for ledger in ledgers)} shed",
-            file=sys.stderr,
+            f"{sum(ledger.shed.total for ledger in ledgers)} shed"
         )
 
 
@@ -55,7 +56,7 @@ def _run(call: Call) -> int:
         create_topics(kafka_of(settings), topic_plan(settings))
         for camera in cameras.cameras:
             source = camera.status().source
-            print(f"camera {harmless(camera.name)}: {harmless(source)} to {settings.frames_topic}", file=sys.stderr)
+            say(f"camera {harmless(camera.name)}: {harmless(source)} to {settings.frames_topic}")
         unsent = cameras.run(stop, _Progress(cameras))
     failed = [camera for camera in cameras.cameras if camera.state == "failed"]
     report = {
@@ -74,13 +75,12 @@ def _run(call: Call) -> int:
     if call.arguments.json:
         print_json(report)
     ledgers = [camera.ledger for camera in cameras.cameras]
-    print(
+    say(
         f"{sum(ledger.captured for ledger in ledgers)} frames captured, {sum(ledger.sent for ledger in ledgers)} sent, "
-        f"{sum(ledger.shed.total for ledger in ledgers)} shed",
-        file=sys.stderr,
+        f"{sum(ledger.shed.total for ledger in ledgers)} shed"
     )
     if unsent:
-        print(f"{unsent} frames are not at the broker and are lost with this process", file=sys.stderr)
+        say(f"{unsent} frames are not at the broker and are lost with this process", logging.WARNING)
     return 1 if failed or unsent else 0
 
 

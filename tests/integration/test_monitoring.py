@@ -178,6 +178,19 @@ def test_a_consumer_is_not_ready_while_kafka_is_away_and_lives_on(tmp_path: Path
             program.kill()
 
 
+def test_with_json_logs_every_line_of_standard_error_is_an_object(stage: Stage, tmp_path: Path) -> None:
+    stage.feed(camera_frames("a", 2, data=b"no picture"))
+    command = ["consume", "--log-format", "json", "--until-idle", "1s", "--group", "json", *stage.flags()]
+    with Program("consumer", "streamer", command, tmp_path / "log") as program:
+        assert program.wait_exit() == 0
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert {"time", "level", "logger", "message"} <= set.intersection(*map(set, lines))
+    dead = [line for line in lines if line["logger"] == "consumers.dead_letter_log"]
+    assert len(dead) == 2
+    assert all(len(line["trace_id"]) == 32 for line in dead)
+    assert lines[-1]["message"].startswith("0 classified, 0 skipped, 2 dead-lettered")
+
+
 def test_cameras_report_themselves_and_are_not_ready_while_one_gives_nothing(stage: Stage, tmp_path: Path) -> None:
     port = Port()
     site = tmp_path / "site.toml"

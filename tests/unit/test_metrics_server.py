@@ -1,5 +1,6 @@
 """The metrics port: what it answers, and what it does with those who ask too much."""
 
+import contextlib
 import http.client
 import socket
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from streamer.metrics_server import Answers, MetricsPortError, MetricsServer
+
+NOTHING = Answers(lambda _: (b"", ""), lambda: "", lambda: "")
 
 
 class Said:
@@ -71,29 +74,58 @@ def test_another_path_says_what_there_is(address: tuple[str, int]) -> None:
 
 
 def test_a_port_in_use_is_one_line(address: tuple[str, int]) -> None:
-    server = MetricsServer(Answers(lambda _: (b"", ""), lambda: "", lambda: ""))
-    with pytest.raises(
-        MetricsPortError, match=rf"--metrics-port: cannot listen on 127.0.0.1 port {address[1]}: .*in use"
+    says = rf"^--metrics-port: 127.0.0.1 port {address[1]} is taken by another program; give another port$"
+    with pytest.raises(MetricsPortError, match=says):
+        MetricsPortError, match=rf"^--metrics-port: 127.0.0.1 port {address[1]} is taken .*another port$"
     ):
-        server.start(address)
+        MetricsServer(NOTHING).start(address)
 
 
-def test_a_host_that_is_not_here_is_one_line() -> None:
-    server = MetricsServer(Answers(lambda _: (b"", ""), lambda: "", lambda: ""))
-    with pytest.raises(MetricsPortError, match=r"--metrics-port: cannot listen on 192\.0\.2\.1 port 0: "):
-        server.start(("192.0.2.1", 0))
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_a_host_that_is_not_here_is_one_line(host: str) -> None:
+    with pytest.raises(MetricsPortError, match=rf"^--metrics-host: {host} is no address of this machine: "):
+        MetricsServer(NOTHING).start((host, 0))
 
 
-def test_idle_connections_are_bounded_and_the_rest_closed(address: tuple[str, int]) -> None:
-    idle = [socket.create_connection(address, timeout=5) for _ in range(16)]
-    beyond = socket.create_connection(address, timeout=5)
+def test_a_socket_with_too_long_a_path_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(MetricsPortError, match="set TMPDIR to a shorter path"):
+        MetricsServer(NOTHING).start(tmp_path / ("x" * 120))
+
+
+def test_whoever_holds_connections_shuts_nobody_out(address: tuple[str, int]) -> None:
+    slow = [socket.create_connection(address, timeout=5) for _ in range(40)]
     try:
-        for each in idle:  # each has a thread by now, or is about to
-            each.sendall(b"GET /metrics HTTP/1.1\r\n")
-        assert beyond.recv(1) == b"", "closed, and not served"
+        for each in slow:
+            with contextlib.suppress(OSError):  # the oldest are closed by now
+                each.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
+        assert ask(address, "/healthz")[:2] == (200, b"ok\n")
     finally:
-        for each in (*idle, beyond):
+        for each in slow:
             each.close()
+
+
+def test_a_bug_in_an_answer_is_said_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: str) -> tuple[bytes, str]:
+        raise ValueError("a bug")
+
+    server = MetricsServer(Answers(broken, lambda: "", lambda: ""))
+    url = urlsplit(server.start(("127.0.0.1", 0)))
+    try:
+        status, body, _ = ask((url.hostname or "", url.port or 0), "/metrics")
+    finally:
+        server.close()
+    assert (status, body) == (500, b"an error of streamer's own: see its log\n")
+    assert "/metrics cannot be answered" in caplog.text
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost:1", 200), ("[::1]", 200), ("evil.example", 421)])
+def test_a_port_of_this_machine_alone_has_no_other_name(address: tuple[str, int], host: str, status: int) -> None:
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    try:
+        connection.request("GET", "/metrics", headers={"Host": host})
+        assert connection.getresponse().status == status
+    finally:
+        connection.close()
 
 
 def test_a_unix_socket_answers_too(tmp_path: Path) -> None:

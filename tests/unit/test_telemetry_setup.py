@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, Pa
 from opentelemetry.trace import Link, NonRecordingSpan, set_span_in_context
 
 from messaging.trace_context import span_context
-from streamer.telemetry import Role, TelemetryError, _exporter, link_sampler, telemetry
+from streamer.telemetry import Prometheus, Role, TelemetryError, _exporter, link_sampler, telemetry
 from tests.fakes.programs import environ, python
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -85,6 +85,12 @@ def test_what_is_not_here_is_said(monkeypatch: pytest.MonkeyPatch, variables: di
         pass
     assert str(caught.value).startswith(says)
     assert caught.value.exit_code == 2
+
+
+def test_a_metrics_port_with_nothing_to_serve_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    with pytest.raises(TelemetryError, match="leaves nothing to serve at --metrics-port"):
+        telemetry(Role.CAMERA, {}, Prometheus()).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -188,6 +194,12 @@ def test_without_links_the_inner_sampler_decides() -> None:
     for parent, wanted in ((SAMPLED, Decision.RECORD_AND_SAMPLE), (UNSAMPLED, Decision.DROP)):
         context = set_span_in_context(NonRecordingSpan(parent))
         assert decision(ParentBased(ALWAYS_ON), parent=context) is wanted
+
+
+@pytest.mark.parametrize("inner", [ALWAYS_OFF, TraceIdRatioBased(0.0)])
+def test_what_is_below_something_sampled_is_sampled(inner: Sampler) -> None:
+    for parent, wanted in ((SAMPLED, Decision.RECORD_AND_SAMPLE), (UNSAMPLED, Decision.DROP)):
+        assert decision(inner, parent=set_span_in_context(NonRecordingSpan(parent))) is wanted
 
 
 def test_attributes_survive_the_decision() -> None:
