@@ -1,10 +1,20 @@
 """What cameras and workers say about themselves, once a second and at their end (a compacted topic)."""
 
+from typing import Annotated
+
 import msgspec
 
 from messaging.cloudevents import JSON_CONTENT_TYPE, SPEC_VERSION, STATUS_TYPE, Message
 from messaging.errors import MessageError
 from messaging.timestamps import format_us
+
+#: Whatever reads numbers as floats, such as a browser, still tells each of these from the next; nothing counts further.
+MAX_COUNT = 2**53
+#: Finite, and so are sums and multiples of many.
+_MAX_FIGURE = 1e100
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+Figure = Annotated[float, msgspec.Meta(ge=-_MAX_FIGURE, le=_MAX_FIGURE)]
 
 
 class CameraStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="camera", kw_only=True):
@@ -24,12 +34,12 @@ class CameraStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="camera", 
     session: str
     source: str
     state: str
-    captured: int
-    sent: int
-    shed: dict[str, int]
-    fps_declared: float | None
-    fps_delivered: float
-    reconnects: int
+    captured: Count
+    sent: Count
+    shed: dict[str, Count]
+    fps_declared: Figure | None
+    fps_delivered: Figure
+    reconnects: Count
     updated_at: str
     error: str | None = None
 
@@ -49,20 +59,20 @@ class PartitionStatus(msgspec.Struct, frozen=True):
         loss_horizon_s: How soon retention deletes the first of them; None where that is not to be expected.
     """
 
-    partition: int
-    first_offset: int | None
-    position: int | None
-    lag: int | None
-    loss_horizon_s: float | None = None
+    partition: Count
+    first_offset: Count | None
+    position: Count | None
+    lag: Count | None
+    loss_horizon_s: Figure | None = None
 
 
 class StepStatus(msgspec.Struct, frozen=True):
     """One step of the worker's pipeline, since its start."""
 
     name: str
-    executions: int
-    execution_ms_mean: float
-    waiting_ms_mean: float
+    executions: Count
+    execution_ms_mean: Figure
+    waiting_ms_mean: Figure
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", kw_only=True):
@@ -81,25 +91,25 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", 
     group: str
     host: str
     device: str
-    slot: int
+    slot: Count
     state: str
     frames_topic: str
     partitions: tuple[PartitionStatus, ...]
-    first_offsets: dict[str, int]
+    first_offsets: dict[str, Count]
     model: str
     model_digest: str
     backend: str
     simulated: bool
-    classified: int
-    skipped: int
-    dead_lettered: int
-    waiting_frames: int
-    frames_in_flight: int
-    batch_size_mean: float
-    utilisation: float
+    classified: Count
+    skipped: Count
+    dead_lettered: Count
+    waiting_frames: Count
+    frames_in_flight: Count
+    batch_size_mean: Figure
+    utilisation: Figure
     steps: tuple[StepStatus, ...]
     updated_at: str
-    frames_lost: int = 0
+    frames_lost: Count = 0
 
 
 Status = CameraStatus | WorkerStatus
@@ -135,7 +145,7 @@ def read_status(value: bytes) -> Status:
     """Read the value of a record of the status topic.
 
     Raises:
-        MessageError: It is no such JSON object.
+        MessageError: It is no such JSON object, or has a number that is out of all proportion.
     """
     try:
         return _decoder.decode(value)

@@ -1,5 +1,6 @@
 """`streamer dashboard`: everything that Kafka knows of cameras and frames, live in the browser."""
 
+import logging
 import sys
 from argparse import ArgumentParser
 
@@ -8,7 +9,27 @@ from streamer.cli.command import Call, Command
 from streamer.stopping import stop_on_signals
 from streamer.terminal import print_json
 
+log = logging.getLogger(__name__)
+
 _CHECK_INTERVAL_S = 0.5
+
+
+class ProblemLog:
+    """Logs what the pages say is wrong: once when it comes, and once when it goes."""
+
+    def __init__(self) -> None:
+        """Begin with nothing wrong."""
+        self._problem = ""
+
+    def note(self, problem: str) -> None:
+        """Take what is wrong at this moment, in one line; "" where nothing is."""
+        if problem == self._problem:
+            return
+        self._problem = problem
+        if problem:
+            log.warning("%s", problem)
+        else:
+            log.info("all topics can be read")
 
 
 def _run(call: Call) -> int:
@@ -24,25 +45,29 @@ def _run(call: Call) -> int:
     from streamer.web.dashboard.app import Dashboard  # it needs the extra
 
     stop = stop_on_signals()
-    with Site(kafka, topics) as site:
-        dashboard = Dashboard(site, kafka, topics)
-        dashboard.add_to(server.app)
-        try:
-            server.start()
-            if call.arguments.json:
-                print_json({"address": server.address})
-            else:
-                print(address_line("dashboard", server.address, settings.dashboard), file=sys.stderr, flush=True)
-            if call.arguments.open:
-                import webbrowser
+    site = Site(kafka, topics)
+    dashboard = Dashboard(site, kafka, topics)
+    dashboard.add_to(server.app)
+    problems = ProblemLog()
+    try:
+        server.start()
+        site.start()  # Kafka may be away: pages say so meanwhile
+        if call.arguments.json:
+            print_json({"address": server.address})
+        else:
+            print(address_line("dashboard", server.address, settings.dashboard), file=sys.stderr, flush=True)
+        if call.arguments.open:
+            import webbrowser
 
-                webbrowser.open(server.address)
-            while not stop.wait(_CHECK_INTERVAL_S):
-                if not server.is_running():
-                    raise WebFailedError(f"the server at {server.address} ended by itself")
-        finally:
-            server.close()
-            dashboard.close()
+            webbrowser.open(server.address)
+        while not stop.wait(_CHECK_INTERVAL_S):
+            if not server.is_running():
+                raise WebFailedError(f"the server at {server.address} ended by itself")
+            problems.note(site.state.problem)
+    finally:
+        server.close()
+        dashboard.close()
+        site.close()
     return 0
 
 

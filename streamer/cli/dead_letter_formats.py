@@ -45,7 +45,7 @@ def _row(stored: "StoredDeadLetter") -> tuple[object, ...]:
 
 
 def _size(stored: "StoredDeadLetter") -> str:
-    return f"{stored.size_bytes}" if stored.size_bytes or stored.letter.reason == "empty" else "left behind"
+    return f"{stored.size_bytes} bytes" if stored.size_bytes or stored.letter.reason == "empty" else "left behind"
 
 
 def facts_of(stored: "StoredDeadLetter") -> dict[str, object]:

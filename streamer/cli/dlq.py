@@ -122,7 +122,14 @@ def _outcome(plan: "ReplayPlan", done: int, failed: int, settings: Settings, *, 
         return f"nothing to put back: {none_of(plan.seen)}"
     verb = "would be" if is_dry_run else "was" if done <= 1 else "were"
     could_not = f"; {failed} could not" if failed else ""
-    return f"{done or 'nothing'} {verb} put back on {settings.frames_topic}{_answered(plan)}{could_not}"
+    return (
+        f"{done or 'nothing'} {verb} put back on {settings.frames_topic}{_died_again(plan)}{_answered(plan)}{could_not}"
+    )
+
+
+def _died_again(plan: "ReplayPlan") -> str:
+    again = sum(stored.letter.replay > 0 for stored in plan.letters)
+    return f"; {again} of {len(plan.letters)} died again after an earlier replay" if again else ""
 
 
 def _answered(plan: "ReplayPlan") -> str:
@@ -139,7 +146,7 @@ def _is_confirmed(plan: "ReplayPlan", settings: Settings) -> bool:
         raise UsageError(f"streamer dlq replay: not a terminal: add --yes to put {frames} back, or --dry-run")
     groups = sorted({harmless(stored.letter.group) for stored in plan.letters})
     named = ", ".join(groups[:_MAX_NAMED]) + (" …" if len(groups) > _MAX_NAMED else "")
-    question = f"put {frames} back on {settings.frames_topic} for {named}{_answered(plan)}? [y/N] "
+    question = f"put {frames} back on {settings.frames_topic} for {named}{_died_again(plan)}{_answered(plan)}? [y/N] "
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -230,9 +237,10 @@ COMMAND = Command(
         "replay": Command(
             help="Put frames back on the frames topic, for the group that could not classify them.\n\n"
             "First put right what made them dead letters: a model, a limit. Other groups pass over a frame that is\n"
-            "put back, it is never too old, and its last outcome counts. A frame that has a result of the group by\n"
-            "now is left out; one that was put back and still waits to be read is not. Exit code 1: some could not\n"
-            "be put back.",
+            "put back, it is never too old, and its last outcome counts.\n\n"
+            "A dead letter stays where it is, and the next replay takes it again unless the group has a result of the\n"
+            "frame by then: also while a frame that was put back still waits to be read, which is then there twice.\n"
+            "Exit code 1: some could not be put back.",
             run=_replay,
             settings=_SETTINGS,
             add_arguments=_replay_arguments,

@@ -8,7 +8,7 @@ from config.settings import KafkaSettings, Settings
 from streamer.cli.command import Call, Command, UsageError
 from streamer.cli.output_file import add_output_flags, check_output, is_piped, write_output
 from streamer.cli.progress import ReadingProgress
-from streamer.cli.way_formats import add_way_flags, facts_of, picture_line, said, who
+from streamer.cli.way_formats import add_way_flags, facts_of, note_other_form, picture_line, said, who
 from streamer.terminal import harmless, print_json
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def _run(call: Call) -> int:
     settings, arguments = call.loaded.settings, call.arguments
     image_format = _check(arguments)
     cluster, topics = kafka_of(settings), topic_names(settings)
+    note_other_form(arguments.id)
     with ReadingProgress() as progress:
         way = find_way(cluster, topics, arguments.id, since_us=arguments.since, on_progress=progress)
     shown = way.shown(_group(way, arguments.group))

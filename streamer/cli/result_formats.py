@@ -1,35 +1,27 @@
-"""How `streamer results` shows a result: JSON lines, CSV, aligned lines, or a table that is overwritten in place."""
+"""How `streamer results` shows a result: JSON lines, CSV, or aligned lines."""
 
 import csv
 import json
 import sys
-import time
-from collections import Counter, deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 from messaging.cloudevents import read_headers
 from messaging.errors import MessageError
+from messaging.frame import MAX_ID_CHARS
 from messaging.outcome import LATENCY_PARTS, Classified, Outcome, Skipped, read_outcome
-from streamer.cli.result_latency import COLUMNS_MS, LatencySummary, latency_table, number, times_ms
+from streamer.cli.result_latency import COLUMNS_MS, number, times_ms
 from streamer.terminal import harmless
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-_LIVE_ROWS = 20
-#: Lines of a terminal that the title, the headings and the summary of the parts take.
-_ROWS_AROUND = 9
-_REFRESH_S = 0.2
-#: The rate is that of the last seconds.
-_RATE_WINDOW_S = 5.0
 _MAX_CELL_CHARS = 1000
 #: A spreadsheet takes a cell that begins so for a formula.
 #: Source: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-_COLUMNS = (("captured at", 27), ("camera", 16), ("status", 10), ("result", 22), ("score", 6), ("ms", 8), ("group", 0))
-#: With their parts: the widths of numbers follow their names.
-_LATENCY_COLUMNS = (*_COLUMNS[:5], *((name, max(len(name), 8)) for name in COLUMNS_MS), _COLUMNS[-1])
+#: With their widths. The ids stand at the end, where they may be as long as they are.
+_WHAT = (("captured at", 27), ("camera", 16), ("status", 10), ("result", 22), ("score", 6))
+_WHOSE = (("group", 18), ("frame", 0))
+_COLUMNS = (*_WHAT, ("ms", 8), *_WHOSE)
+_LATENCY_COLUMNS = (*_WHAT, *((name, max(len(name), 8)) for name in COLUMNS_MS), *_WHOSE)
 _NUMBERS = {"score", "ms", *COLUMNS_MS}
 _CSV_COLUMNS = (
     *("ce_id", "ce_source", "camera", "sequence", "captured_at", "group", "status", "reason", "label", "score"),
@@ -129,10 +121,8 @@ class PlainTable:
 
     def show(self, result: Result) -> None:
         """Print one line."""
-        cells = _row(result)
-        if self._columns is _LATENCY_COLUMNS:
-            cells[5:6] = _numbers(result)
-        self._print(cells)
+        cells = row_of(result)
+        self._print([cells[name] for name, _ in self._columns])
 
     def tick(self) -> None:
         """Nothing is held back."""
@@ -145,88 +135,26 @@ class PlainTable:
         print("  ".join(padded).rstrip(), flush=True)
 
 
-class LiveTable:
-    """The newest results and the totals, overwritten in place, for a terminal."""
-
-    def __init__(self, summary: LatencySummary | None = None) -> None:
-        """Show the parts of the latency, with their summary, if there is one; the caller adds to it."""
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = Console()
-        self._live = Live(console=self._console, auto_refresh=False)
-        self._summary = summary
-        self._rows: deque[list[str]] = deque(maxlen=_LIVE_ROWS)
-        self._totals: Counter[str] = Counter()
-        self._times: deque[float] = deque()
-        self._refreshed_s = 0.0
-
-    def __enter__(self) -> Self:
-        """Take over the terminal's last lines."""
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the last state on the screen."""
-        self._refresh()
-        self._live.stop()
-
-    def show(self, result: Result) -> None:
-        """Remember a result; the screen follows a few times a second."""
-        self._rows.append(_row(result) if self._summary is None else _latency_row(result))
-        self._totals[result.status] += 1
-        self._times.append(time.monotonic())
-        self.tick()
-
-    def tick(self) -> None:
-        """Refresh the screen if that is due."""
-        if time.monotonic() - self._refreshed_s >= _REFRESH_S:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        now_s = self._refreshed_s = time.monotonic()
-        while self._times and self._times[0] < now_s - _RATE_WINDOW_S:
-            self._times.popleft()
-        self._live.update(self._table(), refresh=True)
-
-    def _table(self) -> "RenderableType":
-        from rich.table import Table
-        from rich.text import Text
-
-        totals = ", ".join(f"{count} {status}" for status, count in sorted(self._totals.items())) or "no results yet"
-        title = f"{len(self._times) / _RATE_WINDOW_S:.1f} results/s; {totals}"
-        if self._summary is not None:
-            rows = list(self._rows)[-max(self._console.height - _ROWS_AROUND, 1) :]
-            return latency_table(rows, self._summary, title, self._console.width)
-        table = Table(title=Text(title), title_justify="left")
-        for name, _ in _COLUMNS:
-            table.add_column(name, no_wrap=True, justify="right" if name in _NUMBERS else "left")
-        room = max(self._console.height - 6, 1)
-        for row in list(self._rows)[-room:]:
-            table.add_row(*(Text(cell) for cell in row))
-        return table
-
-
-def _row(result: Result) -> list[str]:
-    """Return the cells of the table."""
+def row_of(result: Result) -> dict[str, str]:
+    """Return what tables show of a result, by column; `answer` is the score and the result in one, for narrow ones."""
     outcome = result.outcome
-    answer = outcome.reason if isinstance(outcome, Skipped) else getattr(outcome, "label", "")
+    label = outcome.label if isinstance(outcome, Classified) else ""
+    reason = outcome.reason if isinstance(outcome, Skipped) else ""
     score = f"{outcome.score:.3f}" if isinstance(outcome, Classified) else ""
-    latency = "" if isinstance(outcome, Skipped) else f"{outcome.latency_ms.total:.1f}"
-    group = outcome.group or "(the camera)"
-    texts = (outcome.captured_at, outcome.camera, result.status, answer, score, latency, group)
-    return [harmless(text) for text in texts]
-
-
-def _latency_row(result: Result) -> list[str]:
-    """Return the cells of the table that has the parts of the latency: camera, result, and the parts."""
-    _, camera, status, answer, score, *_ = _row(result)
-    return [camera, f"{score} {answer}".strip() or status, *_numbers(result)]  # where it is cut, the number stays
-
-
-def _numbers(result: Result) -> list[str]:
-    times = times_ms(result.outcome)
-    return [number(times[name]) if times else "" for name in COLUMNS_MS]
+    times = times_ms(outcome)
+    texts = {
+        "captured at": outcome.captured_at,
+        "camera": outcome.camera,
+        "status": result.status,
+        "result": label or reason or result.status,
+        "answer": f"{score} {label}".strip() or reason or result.status,  # where it is cut, the number stays
+        "score": score,
+        "ms": f"{times['total']:.1f}" if times else "",
+        "group": outcome.group or "(the camera)",
+        **{name: number(times[name]) if times else "" for name in COLUMNS_MS},
+    }
+    # The id is to be copied: it is never cut.
+    return {name: harmless(text) for name, text in texts.items()} | {"frame": harmless(result.ce_id, MAX_ID_CHARS)}
 
 
 def _cells(result: Result) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from config.settings import KafkaSettings
 from messaging.errors import MessageError
 from messaging.reader import TopicReader
 from streamer.cli.command import Call, Command, positive
-from streamer.cli.result_formats import CsvLines, JsonLines, LiveTable, Output, PlainTable, read_result
+from streamer.cli.live_results import LiveTable
+from streamer.cli.result_formats import CsvLines, JsonLines, Output, PlainTable, read_result
 from streamer.cli.result_latency import LatencySummary
 from streamer.stopping import stop_on_signals
 from streamer.terminal import harmless
@@ -116,6 +117,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 COMMAND = Command(
     help="Show results as they come, until Ctrl-C or --count.\n\n"
+    "Rows end with the frame's id: `streamer trace ID` shows where its time went, `streamer frame ID` its picture.\n"
     "`json` prints each result as it is on one line, with `ce_id` (the frame's id) and `ce_source` (whose result it\n"
     "is: /groups/G, or /cameras/C for a frame that the camera gave up). `csv` marks cells that a spreadsheet would\n"
     "take for a formula with an apostrophe. Reads beside all others, without a consumer group, and only what is\n"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from messaging.outcome import LATENCY_PARTS, Classified, Timed
 from messaging.timestamps import format_us
-from streamer.cli.way_formats import picture_line, said, span_id, who
+from streamer.cli.way_formats import own_span_id, picture_line, said, who
 from streamer.terminal import harmless
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def tree_of(way: "FrameWay", width: int) -> Node:
     if way.trace_id:
         root.children.append(Node(f"trace {way.trace_id}"))
     for group, outcomes in way.groups.items():
-        root.children.append(_group(group, outcomes, min(max(width - _BEFORE_BAR, _MIN_BAR), _MAX_BAR)))
+        root.children.append(_group(way, group, outcomes, min(max(width - _BEFORE_BAR, _MIN_BAR), _MAX_BAR)))
     if not way.groups:
         root.children.append(Node("no group has an outcome of it yet"))
     if way.left_out:
@@ -63,7 +63,7 @@ def tree_of(way: "FrameWay", width: int) -> Node:
     return root
 
 
-def _group(group: str, outcomes: "tuple[StoredOutcome, ...]", bar: int) -> Node:
+def _group(way: "FrameWay", group: str, outcomes: "tuple[StoredOutcome, ...]", bar: int) -> Node:
     last = outcomes[-1]
     node = Node(f"{who(group)}: {said(last)}")
     for outcome in outcomes[-1 - _MAX_EARLIER : -1]:
@@ -74,7 +74,7 @@ def _group(group: str, outcomes: "tuple[StoredOutcome, ...]", bar: int) -> Node:
         node.children += _parts(last, last.answer, bar)
         node.children += _made_by(last.answer)
     node.children.append(Node(_where(last)))
-    if span := span_id(last):
+    if span := own_span_id(way, last):
         node.children.append(Node(f"span {span}"))
     return node
 

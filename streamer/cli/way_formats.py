@@ -1,5 +1,6 @@
 """How `streamer frame` and `streamer trace` say what became of a frame: lines for people, facts for programs."""
 
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import msgspec
 
 from messaging.outcome import Classified
 from messaging.timestamps import format_us
-from messaging.trace_context import span_context
+from messaging.trace_context import is_sampled, span_context
 from streamer.cli.command import moment_us
 from streamer.terminal import harmless
 
@@ -19,7 +20,12 @@ _NAME_CHARS = 80
 
 def add_way_flags(parser: ArgumentParser) -> None:
     """Add what names a frame, and how it is sought."""
-    parser.add_argument("id", type=_identity, metavar="CE_ID", help="the frame's id, as its results have it")
+    parser.add_argument(
+        "id",
+        type=_identity,
+        metavar="CE_ID",
+        help="the frame's id: at the end of the rows of `streamer results`, in `streamer dlq list`, on the dashboard",
+    )
     parser.add_argument(
         "--since", type=moment_us, metavar="TIME", help="look no further back: 10m (ago), or 2026-11-21T08:00:00Z"
     )
@@ -30,6 +36,20 @@ def _identity(text: str) -> str:
     if not text:
         raise ArgumentTypeError("it is empty")
     return text
+
+
+def note_other_form(frame_id: str) -> None:
+    """Say before a search of everything that an id is none of a camera's; another producer's frame may have it."""
+    from streamer.evidence import FRAME_ID_EXAMPLE, looks_like_frame_id
+
+    if not looks_like_frame_id(frame_id):
+        name = harmless(frame_id, _NAME_CHARS)
+        print(
+            f"cameras' ids look like {FRAME_ID_EXAMPLE}, and {name} does not: looking through all that is kept, since "
+            "another producer may have sent it (Ctrl-C ends that)",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def who(group: str) -> str:
@@ -116,8 +136,15 @@ def _outcome_facts(outcome: "StoredOutcome") -> dict[str, Any]:
 
 
 def span_id(outcome: "StoredOutcome") -> str:
-    """Return the span that wrote an outcome, 16 hexadecimal digits; "" where there is none."""
+    """Return the span that an outcome came with, 16 hexadecimal digits; "" where there is none."""
     return f"{span_context(outcome.traceparent).span_id:016x}" if outcome.traceparent else ""
+
+
+def own_span_id(way: "FrameWay", outcome: "StoredOutcome") -> str:
+    """Return the span that wrote an outcome; "" where nothing was traced: then it bears the span of the frame."""
+    is_own = bool(outcome.traceparent) and is_sampled(outcome.traceparent)
+    is_frames = outcome.traceparent in [reading.traceparent for reading in way.readings]
+    return span_id(outcome) if is_own and not is_frames else ""
 
 
 def _time(time_us: int | None) -> str | None:

@@ -12,15 +12,17 @@ from typing import Any
 from messaging.broker import BrokerOptions, EmbeddedBroker, ProgressCallback
 from messaging.kafka import Kafka
 from messaging.topics import TopicPlan, create_topics
-from streamer.audit import AuditReport, audit
+from streamer.audit import GroupReport, audit
+from streamer.audit.report import Tally
 from streamer.demo.errors import DemoError
 from streamer.demo.processes import CommandProcess
-from streamer.demo.watch import StatusWatch
+from streamer.demo.watch import Backlog, StatusWatch
 
 _READY_TIMEOUT_S = 60.0
 _REST_TIMEOUT_S = 30.0
 _TICK_S = 0.5
 _DEVICE = "0"
+_GROUP = f"streamer-device-{_DEVICE}"
 _DASHBOARD_PORT = 8050
 
 
@@ -44,21 +46,26 @@ class Progress:
     """How far the demo is.
 
     Attributes:
-        captured: Frames captured, all cameras together.
-        classified: Frames that the broker has a classification of.
-        expected: Frames that there will be; 0 where nobody knows.
+        bootstrap_servers: Where the demo's Kafka is.
         address: Of the dashboard; "" where there is none.
+        captured: Frames captured, all cameras of the demo together.
+        classified: Frames that the demo's group has an outcome of.
+        expected: Frames that there will be; 0 where nobody knows.
     """
 
     step: str
+    bootstrap_servers: str
+    address: str = ""
     captured: int = 0
     classified: int = 0
     expected: int = 0
-    address: str = ""
 
 
 class Demo:
-    """Runs the plan once; every process is ended whatever happens."""
+    """Runs the plan once; every process is ended whatever happens.
+
+    Its Kafka is open to others on this machine: whatever they send there, the demo counts its own cameras alone.
+    """
 
     def __init__(
         self, plan: DemoPlan, on_progress: Callable[[Progress], None], on_broker_progress: ProgressCallback
@@ -67,6 +74,8 @@ class Demo:
         self._plan = plan
         self._tell = on_progress
         self._on_broker_progress = on_broker_progress
+        self._names = [f"line-{number}" for number in range(1, plan.cameras + 1)]
+        self._bootstrap_servers = ""
         self._address = ""
 
     def run(self, until: Event) -> dict[str, Any]:
@@ -84,9 +93,10 @@ class Demo:
             broker = stack.enter_context(
                 EmbeddedBroker(BrokerOptions(port=0, java_flags=_JAVA_FLAGS), on_progress=self._on_broker_progress)
             )
+            self._bootstrap_servers = broker.bootstrap_servers
             cluster = Kafka(broker.bootstrap_servers)
             create_topics(cluster, plan)
-            watch = stack.enter_context(closing(StatusWatch(cluster, plan.names.status)))
+            watch = stack.enter_context(closing(StatusWatch(cluster, plan.names.status, self._names, _GROUP)))
             watch.open()
             environ = _environ(broker.bootstrap_servers)
             others: list[CommandProcess] = []
@@ -102,19 +112,22 @@ class Demo:
                 self._address = dashboard.first_json(_READY_TIMEOUT_S)["address"]
                 others.append(dashboard)
             self._wait_until_ready(watch, consumer)
-            cameras = [stack.enter_context(self._camera(number)) for number in range(1, self._plan.cameras + 1)]
+            cameras = [stack.enter_context(self._camera(name)) for name in self._names]
             for camera in cameras:
                 camera.start(environ)
-            self._follow(watch, [consumer, *others], cameras, until)
-            self._tell(Progress("finishing"))
+            backlog = Backlog(cluster, plan.names.frames, _GROUP)
+            self._follow(watch, backlog, [consumer, *others], cameras, until)
+            self._say("finishing")
             for process in others:
                 process.terminate()
             consumer.terminate()
-            report = audit(cluster, plan.names)
-            return _figures(consumer.last_json(), report)
+            (group,) = audit(cluster, plan.names, [_GROUP]).groups
+            return _figures(consumer.last_json(), group, self._names)
 
-    def _camera(self, number: int) -> CommandProcess:
-        name = f"line-{number}"
+    def _say(self, step: str, captured: int = 0, classified: int = 0, expected: int = 0) -> None:
+        self._tell(Progress(step, self._bootstrap_servers, self._address, captured, classified, expected))
+
+    def _camera(self, name: str) -> CommandProcess:
         source = ["--camera", name, "--source", "synthetic:workpiece"]
         pace = ["--fps", str(self._plan.fps)]
         if self._plan.frames is not None:
@@ -123,7 +136,7 @@ class Demo:
 
     def _wait_until_ready(self, watch: StatusWatch, consumer: CommandProcess) -> None:
         """Wait until the consumer holds its partitions, so that no frame waits for its start."""
-        self._tell(Progress("waiting for the consumer"))
+        self._say("waiting for the consumer")
         deadline_s = time.monotonic() + _READY_TIMEOUT_S
         while not any(worker.state == "running" and worker.partitions for worker in watch.workers.values()):
             if not consumer.is_running() or time.monotonic() > deadline_s:
@@ -131,7 +144,12 @@ class Demo:
             watch.update(_TICK_S)
 
     def _follow(
-        self, watch: StatusWatch, others: list[CommandProcess], cameras: list[CommandProcess], until: Event
+        self,
+        watch: StatusWatch,
+        backlog: Backlog,
+        others: list[CommandProcess],
+        cameras: list[CommandProcess],
+        until: Event,
     ) -> None:
         """Show the progress until the cameras are done and the consumer has accounted for their frames."""
         expected = self._plan.cameras * (self._plan.frames or 0)
@@ -140,9 +158,7 @@ class Demo:
             watch.update(_TICK_S)
             for process in others:
                 process.is_running()
-            done = sum(worker.classified + worker.skipped + worker.dead_lettered for worker in watch.workers.values())
-            captured = sum(camera.captured for camera in watch.cameras.values())
-            self._tell(Progress("running", captured, done, expected, self._address))
+            self._say("running", watch.captured, watch.done, expected)
             # A camera that is still being started would be killed, and not end.
             if until.is_set() and len(watch.cameras) == len(cameras):
                 for camera in cameras:
@@ -150,8 +166,8 @@ class Demo:
             running = [camera for camera in cameras if camera.is_running()]
             if not running:
                 rest_until_s = rest_until_s or time.monotonic() + _REST_TIMEOUT_S
-                is_accounted = all(camera.is_final for camera in watch.cameras.values()) and done >= captured
-                if is_accounted or time.monotonic() > rest_until_s:
+                has_ended = all(camera.is_final for camera in watch.cameras.values())
+                if (has_ended and backlog.is_done()) or time.monotonic() > rest_until_s:
                     return
 
 
@@ -175,29 +191,28 @@ def _environ(bootstrap_servers: str) -> dict[str, str]:
     return kept | {"STREAMER_BOOTSTRAP_SERVERS": bootstrap_servers, "STREAMER_CONFIG": os.devnull}
 
 
-def _figures(consumer: dict[str, Any], report: AuditReport) -> dict[str, Any]:
-    (group,) = report.groups
+def _figures(consumer: dict[str, Any], group: GroupReport, names: list[str]) -> dict[str, Any]:
+    """Return the figures; the ledger is that of these cameras, the rates are of all that the consumer did."""
+    own = [camera for camera in group.cameras if camera.camera in names]
+    total = Tally()
+    for camera in own:
+        total.add(camera)
     return {
-        "published": group.published,
-        "classified": group.classified,
-        "skipped": group.skipped,
-        "dead_lettered": group.dead_lettered,
-        "lost": group.missing,
-        "duplicates": group.duplicates,
+        **_ledger(total),
         "accuracy": group.accuracy,
         "fps": consumer["fps"],
         "latency_ms": consumer["latency_ms"],
         "batch": consumer["batch"],
-        "cameras": [
-            {
-                "camera": camera.camera,
-                "published": camera.published,
-                "classified": camera.classified,
-                "skipped": camera.skipped,
-                "dead_lettered": camera.dead_lettered,
-                "lost": camera.missing,
-                "duplicates": camera.duplicates,
-            }
-            for camera in group.cameras
-        ],
+        "cameras": [{"camera": camera.camera, **_ledger(camera)} for camera in own],
+    }
+
+
+def _ledger(tally: Tally) -> dict[str, int]:
+    return {
+        "published": tally.published,
+        "classified": tally.classified,
+        "skipped": tally.skipped,
+        "dead_lettered": tally.dead_lettered,
+        "lost": tally.missing,
+        "duplicates": tally.duplicates,
     }

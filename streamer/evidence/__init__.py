@@ -2,13 +2,14 @@
 
 from streamer.evidence.drawing import caption_of, draw_caption
 from streamer.evidence.errors import EvidenceError, FrameUnknownError, PictureError, PictureGoneError
-from streamer.evidence.finding import find_way
+from streamer.evidence.finding import FRAME_ID_EXAMPLE, find_way, looks_like_frame_id
 from streamer.evidence.picture import Picture, fetch_picture
 from streamer.evidence.reading import FrameReading
 from streamer.evidence.stored_outcome import RecordPlace, StoredOutcome
 from streamer.evidence.way import FrameWay
 
 __all__ = [
+    "FRAME_ID_EXAMPLE",
     "EvidenceError",
     "FrameReading",
     "FrameUnknownError",
@@ -22,4 +23,5 @@ __all__ = [
     "draw_caption",
     "fetch_picture",
     "find_way",
+    "looks_like_frame_id",
 ]

@@ -30,6 +30,13 @@ _CLOCKS_DIFFER_US = 10 * 60 * 1_000_000
 #: A frame has one outcome for each group and replay. Whoever repeats one for ever is not to fill the memory.
 _MAX_OUTCOMES = 64
 _MAX_READINGS = 16
+#: What the id of a camera's frame looks like, for those who gave something else.
+FRAME_ID_EXAMPLE = "gate/64b1…/42"
+
+
+def looks_like_frame_id(text: str) -> bool:
+    """Tell whether a text has the form of an id. Other producers may call their frames otherwise."""
+    return _FRAME_ID.fullmatch(text) is not None
 
 
 def find_way(
@@ -66,9 +73,10 @@ def find_way(
         way = search.run()
     if not way.groups and not way.readings:
         since = "" if since_us is None else " since then"
+        removed = ", or retention has removed them" if looks_like_frame_id(frame_id) else ""
         raise FrameUnknownError(
             f"nothing is known of a frame {harmless(frame_id, MAX_ID_CHARS)}{since}: no topic has it or an outcome of "
-            "it, or retention has removed them (`streamer results --format json` shows ids)"
+            f"it{removed} (ids look like {FRAME_ID_EXAMPLE}; the rows of `streamer results` end with them)"
         )
     return way
 

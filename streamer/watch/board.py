@@ -52,9 +52,8 @@ class Board:
         self._outcomes: Counter[str] = Counter()
         self._unreadable = 0
 
-    def take_statuses(self, seen: Iterable[Seen], now_s: float) -> None:
+    def take_statuses(self, seen: Iterable[Seen], _now_s: float) -> None:
         """Take in records of the status topic."""
-        del now_s
         for record, at_s in seen:
             try:
                 self._statuses.take(record, at_s)
@@ -112,16 +111,15 @@ class Board:
 
     def take_frames(self, seen: Iterable[Seen], now_s: float) -> None:
         """Take in records of the frames topic, of each camera the last one that is a picture and no replay."""
-        newest: dict[str, tuple[Frame, str]] = {}
+        newest: dict[str, Frame] = {}
         for record, _ in seen:
             frame = read_frame(record)
-            content_type = content_type_of(frame.data)
-            if content_type is not None and frame.replay_for is None:
-                newest[frame.camera] = frame, content_type
-        for camera, (frame, content_type) in newest.items():
+            if content_type_of(frame.data) is not None and frame.replay_for is None:
+                newest[frame.camera] = frame
+        for camera, frame in newest.items():
             if self._tallies.hear(camera, now_s) is None:
                 continue
-            self._pictures.take(frame, content_type, now_s)
+            self._pictures.take(frame, now_s)
             for outcome in self._recent.of_frame((frame.partition, frame.offset)):
                 if outcome.topic == self._frames_topic:
                     self._pictures.label(outcome, now_s)

@@ -19,6 +19,8 @@ from streamer.watch.views import OutcomeView
 _MAX_RESULT_BYTES = 1024 * 1024
 _MAX_REASON_CHARS = 50
 _MAX_LABEL_CHARS = 200
+#: As many digits as a frame's own sequence may have.
+_MAX_SEQUENCE = 10**18
 #: Eleven days; beyond that nobody measured anything.
 _MAX_LATENCY_MS = 1e9
 
@@ -34,7 +36,7 @@ def view_result(record: Any, number: int) -> OutcomeView:
         number: That of the outcome in this program.
 
     Raises:
-        MessageError: It is no result, does not say whose, or has names that are too long.
+        MessageError: It is no result, does not say whose, or has names or a sequence that are too long.
     """
     if len(record.value or b"") > _MAX_RESULT_BYTES:
         raise MessageError("a result that is too large to be one of streamer's")
@@ -50,6 +52,8 @@ def view_result(record: Any, number: int) -> OutcomeView:
         captured_at_us = parse_us(outcome.captured_at)
     except (ValueError, OverflowError) as exc:
         raise MessageError("a result whose capture time is none") from exc
+    if abs(outcome.sequence) >= _MAX_SEQUENCE:
+        raise MessageError("a result whose sequence is too large to be streamer's")
     _check_names(fact)
     return OutcomeView(
         frame_id=fact.frame_id,

@@ -33,7 +33,6 @@ class _Picture:
     frame_id: str
     place: Place
     data: bytes
-    content_type: str
     captured_at_us: int
     number: int
     kept_s: float
@@ -82,7 +81,7 @@ class Pictures:
         """What is kept."""
         return self._size_bytes
 
-    def take(self, frame: Frame, content_type: str, now_s: float) -> None:
+    def take(self, frame: Frame, now_s: float) -> None:
         """Keep a camera's newest picture; one of more than 8 MiB, or of more than all may have, is not kept."""
         size_bytes = len(frame.data)
         if size_bytes > min(MAX_MESSAGE_BYTES, self._limit_bytes):
@@ -93,9 +92,7 @@ class Pictures:
         self._rows.move_to_end(frame.camera)
         self._number += 1
         place = (frame.partition, frame.offset)
-        row.pictures.append(
-            _Picture(frame.frame_id, place, frame.data, content_type, frame.captured_at_us, self._number, now_s)
-        )
+        row.pictures.append(_Picture(frame.frame_id, place, frame.data, frame.captured_at_us, self._number, now_s))
         row.size_bytes += size_bytes
         self._size_bytes += size_bytes
         share_bytes = self._limit_bytes // len(self._rows)
@@ -134,7 +131,6 @@ class Pictures:
             number=_number(picture, label),
             frame_id=picture.frame_id,
             data=picture.data,
-            content_type=picture.content_type,
             captured_at_us=picture.captured_at_us,
             outcome=None if label is None else label.outcome,
         )

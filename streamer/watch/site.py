@@ -163,10 +163,6 @@ class Site:
         with self._lock:
             return self._board.pictures(numbers, limit_bytes, group, time.time())
 
-    def picture(self, camera: str, group: str = "") -> PictureView | None:
-        """Return a camera's newest picture; None where there is none."""
-        return self.pictures({camera: 0}, 0, group).get(camera)
-
     def outcomes(self, limit: int, after: int = 0) -> list[OutcomeView]:
         """Return the newest outcomes, newest first, `limit` at the most, and only those with a number over `after`."""
         with self._lock:

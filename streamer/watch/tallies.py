@@ -7,7 +7,6 @@ from streamer.watch.views import LedgerView, OutcomeView
 
 _MAX_REASONS = 32
 _OTHER = "other"
-_MAX_GROUPS = 16
 #: An outcome of an older frame is not shown in place of a newer one's, unless that has been silent for so long.
 _STALE_S = 5.0
 
@@ -48,18 +47,19 @@ def _count(reasons: Counter[str], reason: str) -> None:
 
 
 class CameraTallies:
-    """Counts a camera's outcomes; what the camera says itself (the group "") counts for every group."""
+    """Counts a camera's outcomes; what the camera says itself (the group "") counts for every group.
+
+    How many groups there may be is for the one who asks: it drops those that give way.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing counted."""
         self._by_group: dict[str, _Tally] = {}
 
     def take(self, outcome: OutcomeView, now_s: float) -> None:
-        """Count one outcome; beyond 16 groups, the camera itself among them, none is."""
+        """Count one outcome."""
         tally = self._by_group.get(outcome.group)
         if tally is None:
-            if len(self._by_group) >= _MAX_GROUPS:
-                return
             tally = self._by_group[outcome.group] = _Tally()
         tally.take(outcome, now_s)
 

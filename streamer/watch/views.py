@@ -86,13 +86,11 @@ class PictureView:
     Attributes:
         number: Grows with each new picture of the camera, and where a picture that was shown gets its outcome.
         data: The encoded image, as the camera sent it.
-        content_type: By the bytes, such as `image/jpeg`.
     """
 
     number: int
     frame_id: str
     data: bytes
-    content_type: str
     captured_at_us: int
     outcome: OutcomeView | None
 

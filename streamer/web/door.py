@@ -26,6 +26,8 @@ class Verdict(Enum):
     """What becomes of a request."""
 
     ADMITTED = auto()
+    #: It asks after the health, and may know no more than that.
+    STRANGER = auto()
     #: It brought the token in its address: it gets the cookie, and goes to the same address without the token.
     TOKEN_GIVEN = auto()
     NO_TOKEN = auto()
@@ -41,7 +43,8 @@ class Visit:
     Attributes:
         token: From the address (`?token=…`).
         cookie: The value of our cookie.
-        is_navigation: Whether a browser says that it opens a page (`Sec-Fetch-Mode: navigate`).
+        is_navigation: Whether a browser says that it opens a page in a window of its own (`Sec-Fetch-Mode: navigate`
+            and `Sec-Fetch-Dest: document`).
     """
 
     path: str
@@ -72,8 +75,12 @@ class Door:
 
     def judge(self, visit: Visit) -> Verdict:
         """Decide about one request."""
-        if visit.path in OPEN_PATHS and not visit.is_websocket:
-            return Verdict.ADMITTED
+        verdict = self._judge_page(visit)
+        if visit.path not in OPEN_PATHS or visit.is_websocket:
+            return verdict
+        return Verdict.ADMITTED if verdict in (Verdict.ADMITTED, Verdict.TOKEN_GIVEN) else Verdict.STRANGER
+
+    def _judge_page(self, visit: Visit) -> Verdict:
         if visit.host is None or not self._is_ours(visit.host):
             return Verdict.WRONG_HOST
         if not _is_from_us(visit):

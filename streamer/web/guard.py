@@ -2,9 +2,8 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from streamer.web.door import Door, Verdict, Visit
 
@@ -20,6 +19,9 @@ _PAGE_MARK = b"x-nicegui-content"
 #: A page's messages are small; its pictures go the other way.
 _MAX_BODY_BYTES = 1024 * 1024
 _POLICY_VIOLATION = 1008
+_OK = 200
+#: What may stand in a path as it is; `%` since the path is quoted already.
+_IN_PATHS = "/%:@!$&'()*+,;="
 
 _REFUSALS = {
     Verdict.WRONG_HOST: (
@@ -85,6 +87,8 @@ class Guard:
         answer = _Answer(send)
         if verdict is Verdict.TOKEN_GIVEN:
             await answer.redirect(_without_token(scope), f"{self._cookie_name}={self._door.cookie}")
+        elif verdict is Verdict.STRANGER:
+            await self.app(scope, receive, _Terse(answer))
         elif verdict is not Verdict.ADMITTED:
             await answer.text(*_REFUSALS[verdict])
         elif _body_bytes(scope) > _MAX_BODY_BYTES:
@@ -102,7 +106,9 @@ class Guard:
             fetch_site=headers.get("sec-fetch-site"),
             token=next((value for name, value in _query(scope) if name == _TOKEN), None),
             cookie=_cookie(headers.get("cookie", ""), self._cookie_name),
-            is_navigation=headers.get("sec-fetch-mode") == "navigate" and scope.get("method") in ("GET", "HEAD"),
+            is_navigation=headers.get("sec-fetch-mode") == "navigate"
+            and headers.get("sec-fetch-dest") == "document"  # neither a frame in another page, nor an object
+            and scope.get("method") in ("GET", "HEAD"),
             is_websocket=scope["type"] == "websocket",
         )
 
@@ -157,6 +163,23 @@ class _Answer:
         await self({"type": "http.response.body", "body": body})
 
 
+class _Terse:
+    """Passes an answer's status on, and in place of its text, which may name machines, a word."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._body = b"ok\n" if message["status"] == _OK else b"not ready\n"
+            length = (b"content-length", str(len(self._body)).encode())
+            message = {**message, "headers": [(b"content-type", b"text/plain; charset=utf-8"), length]}
+        elif message["type"] == "http.response.body":
+            message = {**message, "body": b"" if message.get("more_body") else self._body}
+        await self._send(message)
+
+
 def _with_policy(nonce: str) -> list[tuple[bytes, bytes]]:
     return [*_HEADERS, (b"content-security-policy", _policy(nonce))]
 
@@ -170,18 +193,20 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 
 
 def _without_token(scope: Scope) -> str:
-    """Return the address within this server; one that begins with two slashes would be another server's."""
+    """Return the address within this server.
+
+    One that begins with two slashes would be another server's; browsers take a backslash for a slash, and leave out
+    what cannot be seen.
+    """
     rest = urlencode([(name, value) for name, value in _query(scope) if name != _TOKEN])
-    path = "/" + scope.get("raw_path", scope["path"].encode()).decode("latin-1").lstrip("/")
+    path = "/" + quote(scope.get("raw_path", scope["path"].encode()), safe=_IN_PATHS).lstrip("/")
     return f"{path}?{rest}" if rest else path
 
 
 def _cookie(header: str, name: str) -> str | None:
-    try:
-        morsel = SimpleCookie(header).get(name)
-    except CookieError:
-        return None
-    return morsel.value if morsel is not None else None
+    """Return a cookie's value; other programs at this host may have cookies that follow no rule."""
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return next((value for key, _, value in pairs if key == name), None)
 
 
 def _body_bytes(scope: Scope) -> int:

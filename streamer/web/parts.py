@@ -4,8 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
+from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 from nicegui.events import GenericEventArguments
+
+from streamer.web import words
 
 _TAG_SLOT = """
 <q-td :props="props"><span :class="'tag is-' + (props.row[props.col.name + '_tone'] || 'plain')">{{ props.value
@@ -39,6 +42,26 @@ class Text(TextElement):
             self.set_text(text)
 
 
+class Prose(Element):
+    """A sentence or more, with a capital letter; what stands between backticks is set as code."""
+
+    def __init__(self, tag: str = "p", text: str = "") -> None:
+        """Make the element."""
+        super().__init__(tag)
+        self._text = ""
+        self.show(text)
+
+    def show(self, text: str) -> None:
+        """Change the text; where it stays the same, nothing is sent."""
+        if text == self._text:
+            return
+        self._text = text
+        self.clear()
+        with self:
+            for piece, is_code in words.pieces(words.capitalised(text)):
+                Text("code" if is_code else "span", piece)
+
+
 class Figure:
     """One large number, what it is, and a word below it."""
 
@@ -62,7 +85,7 @@ def empty(icon: str, title: str, what_to_do: str, command: str = "") -> ui.eleme
     with ui.element("div").classes("empty") as box:
         ui.icon(f"o_{icon}").props('aria-hidden="true"')
         Text("h2", title)
-        Text("p", what_to_do)
+        Prose("p", what_to_do)
         if command:
             Text("code", command).classes("command")
     return box
@@ -142,6 +165,7 @@ class LiveTable:
 SERIES_COLOURS = ("#4c8dff", "#2fb380", "#e0a33a", "#c678dd", "#e5646e", "#3fb6c6", "#8a93a6", "#b58863")
 _AXIS = "#8a93a0"
 _LINES = "rgba(138, 147, 160, 0.18)"
+_SPAN_MS = 300_000
 
 
 class TimeChart:
@@ -161,12 +185,13 @@ class TimeChart:
             self._chart = ui.echart(_chart_options(self._names, frozenset(stacked)), renderer="canvas").classes("chart")
 
     def show(self, times_ms: Sequence[int], values: Mapping[str, Sequence[float | None]]) -> None:
-        """Change the values.
+        """Change the values; the axis is always five minutes long, and ends with the last of them.
 
         Args:
-            times_ms: Of the points, ms since 1970.
+            times_ms: Of the points, ms since 1970; at least one.
             values: For each series a value for each point; None leaves a gap.
         """
+        self._chart.options["xAxis"] |= {"min": times_ms[-1] - _SPAN_MS, "max": times_ms[-1]}
         for number, name in enumerate(self._names):
             points = [[at, value] for at, value in zip(times_ms, values[name], strict=True)]
             self._chart.options["series"][number]["data"] = points
@@ -204,7 +229,14 @@ def _chart_options(names: Sequence[str], stacked: frozenset[str]) -> dict[str, A
         "xAxis": {
             "type": "time",
             "minInterval": 60_000,
-            "axisLabel": {"color": _AXIS, "hideOverlap": True, "formatter": "{HH}:{mm}"},
+            # The ends lie between two minutes, and would bear the label of the one before.
+            "axisLabel": {
+                "color": _AXIS,
+                "hideOverlap": True,
+                "formatter": "{HH}:{mm}",
+                "showMinLabel": False,
+                "showMaxLabel": False,
+            },
             "axisLine": {"lineStyle": {"color": _LINES}},
             "axisTick": {"show": False},
             "splitLine": {"show": False},

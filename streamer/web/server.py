@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from nicegui import ui
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
+from streamer.web.connection import MAX_CONNECTIONS, BoundedConnection
 from streamer.web.door import Door, is_any
 from streamer.web.errors import WebFailedError, WebSettingError
 from streamer.web.guard import Guard
@@ -22,8 +23,6 @@ log = logging.getLogger(__name__)
 PACKED = "application/octet-stream"
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
-#: Requests at a time; a page needs a handful.
-_MAX_REQUESTS = 256
 _MAX_MESSAGE_BYTES = 1024 * 1024
 
 
@@ -90,7 +89,8 @@ class WebServer:
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            limit_concurrency=_MAX_REQUESTS,
+            http=BoundedConnection,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=2,
             ws_max_size=_MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,

@@ -1,6 +1,11 @@
-"""Figures as people read them. Pure."""
+"""Figures and sentences as people read them. Pure."""
+
+import re
 
 _KIB = 1024
+#: A word of the language, not a name such as `streamer.frames` or `decode:`.
+_FIRST_WORD = re.compile(r"[a-z]+(?![\w.:/-])")
+_CODE = re.compile(r"`([^`]+)`")
 
 
 def count(number: float) -> str:
@@ -52,3 +57,18 @@ def reasons(by_reason: dict[str, int]) -> str:
     """Write counts by reason, the largest first: `too-old 12, superseded 3`."""
     largest_first = sorted(by_reason.items(), key=lambda each: (-each[1], each[0]))
     return ", ".join(f"{reason} {count(number)}" for reason, number in largest_first if number)
+
+
+def capitalised(text: str) -> str:
+    """Begin with a capital letter, unless it begins with a name."""
+    return text[0].upper() + text[1:] if _FIRST_WORD.match(text) else text
+
+
+def sentence(text: str) -> str:
+    """Make a whole sentence of a message, such as an error's: with a capital letter and a full stop."""
+    return capitalised(text) if text.endswith((".", "!", "?")) else f"{capitalised(text)}."
+
+
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """Split a text at what stands between backticks; each piece says whether it is that."""
+    return [(piece, number % 2 == 1) for number, piece in enumerate(_CODE.split(text)) if piece]

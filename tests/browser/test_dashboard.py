@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from selenium.common.exceptions import WebDriverException
@@ -18,7 +19,7 @@ from tests.integration.stage import camera_frames
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
-PAGES = ("", "throughput", "ledger", "devices", "results", "dead-letters", "pipeline")
+PAGES = ("", "throughput", "ledger", "devices", "results", "dead-letters", "pipeline", "frame")
 MARKUP = "<img src=x onerror=document.title='owned'>"
 
 
@@ -99,8 +100,15 @@ def test_a_hidden_page_asks_for_nothing(scene: Scene, browser: Chrome) -> None:
 def test_a_page_says_nothing_on_the_console_and_fits_a_phone(scene: Scene, browser: Chrome, page: str) -> None:
     look_like(browser, 390, 844)
     browser.get(scene.address + page)
-    sees(browser, "line")
+    sees(browser, "frame" if page == "frame" else "line")
     assert browser.execute_script("return document.scrollingElement.scrollWidth") <= 390
+    places = browser.execute_script(
+        "return [...document.querySelectorAll('.nav-link, .theme-button')].map((each) => [each.innerText.trim(),"
+        " each.scrollWidth <= each.clientWidth, each.getBoundingClientRect().right <= innerWidth &&"
+        " each.getBoundingClientRect().bottom <= innerHeight])"
+    )
+    assert len(places) == len(PAGES) + 1
+    assert [place for place in places if not all(place)] == []
     assert console_of(browser) == []
     unnamed = browser.execute_script(
         "return [...document.querySelectorAll('button, a[href], input, img')].filter((each) =>"
@@ -108,6 +116,46 @@ def test_a_page_says_nothing_on_the_console_and_fits_a_phone(scene: Scene, brows
         " each.labels?.[0]?.innerText || each.placeholder)).map((each) => each.outerHTML)"
     )
     assert unnamed == []
+
+
+@pytest.mark.parametrize(
+    ("page", "width_px", "columns"),
+    [
+        ("ledger", 390, ("Camera", "State", "Classified", "Dead letters", "Shed")),
+        ("results", 390, ("Camera", "Label or reason")),
+        ("devices", 390, ("Group", "State", "Loss horizon")),
+        ("dead-letters", 390, ("Camera", "Reason")),
+        ("devices", 1280, ("Loss horizon", "Lag", "Lost", "Utilisation")),
+        ("dead-letters", 1280, ("Reason", "Error")),
+    ],
+)
+def test_what_matters_of_a_table_is_in_sight(
+    scene: Scene, browser: Chrome, page: str, width_px: int, columns: tuple[str, ...]
+) -> None:
+    if page == "dead-letters":
+        scene.stage.feed(camera_frames("damaged", 1, data=b"\xff\xd8\xff\xe0 this is no picture"))
+    look_like(browser, width_px, 844)
+    browser.get(scene.address + page)
+    wait_until(lambda: bool(browser.find_elements(By.CSS_SELECTOR, "tbody td")), "the table has a row")
+    in_sight = browser.execute_script(
+        "const table = document.querySelector('.live-table'), edge = table.getBoundingClientRect().right;"
+        "const row = [...table.querySelectorAll('tbody tr')].find((each) => each.cells.length > 1);"
+        "return [...table.querySelectorAll('thead th')].filter((each, number) =>"
+        " row.cells[number].getBoundingClientRect().right <= edge + 1).map((each) =>"
+        " [...each.childNodes].find((node) => node.nodeType === Node.TEXT_NODE)?.textContent.trim())"
+    )
+    assert set(columns) <= set(in_sight)
+
+
+def test_a_dead_letter_that_is_shown_comes_into_sight(scene: Scene, browser: Chrome) -> None:
+    scene.stage.feed(camera_frames("damaged", 12, data=b"\xff\xd8\xff\xe0 this is no picture"))
+    look_like(browser, 390, 600)
+    browser.get(f"{scene.address}dead-letters")
+    wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) > 10, "there are many")
+    press(browser, "Show")
+    sees(browser, "Read at")
+    top = "return document.querySelector('.letter-chosen').getBoundingClientRect().top"
+    wait_until(lambda: 0 <= browser.execute_script(top) < 200, "it is at the top")
 
 
 def test_names_are_text_wherever_they_stand(scene: Scene, browser: Chrome) -> None:
@@ -131,9 +179,51 @@ def test_a_picture_leads_to_its_frame(scene: Scene, browser: Chrome) -> None:
     assert all(part in said for part in ("transport", "batch wait", "decode", "device wait", "inference", "order wait"))
 
 
+def test_a_frame_is_found_by_its_id(scene: Scene, browser: Chrome) -> None:
+    broken = camera_frames("looked-for", 1)
+    scene.stage.feed(broken)
+    browser.get(f"{scene.address}frame")
+    sees(browser, "Which frame?")
+    browser.find_element(By.CSS_SELECTOR, ".id-field input").send_keys(broken[0].frame_id, Keys.ENTER)
+    sees(browser, "Trace id")
+    assert browser.title == f"{broken[0].frame_id} · dashboard"
+
+
 def test_a_frame_that_nobody_knows_is_said_to_be_unknown(scene: Scene, browser: Chrome) -> None:
     browser.get(f"{scene.address}frame?id=gate%2Fnever%2F1")
-    sees(browser, "nothing is known of a frame gate/never/1")
+    sees(browser, "Nothing is known of a frame gate/never/1")
+    sees(browser, "Only the last 24 hours were looked through.")
+    assert "`" not in text_of(browser)
+    browser.find_element(By.LINK_TEXT, "Look through everything that is kept").click()
+    wait_until(lambda: "everywhere" in browser.current_url, "it looks everywhere")
+    sees(browser, "Nothing is known of a frame gate/never/1:")
+
+
+def test_what_is_no_id_is_not_looked_for(scene: Scene, browser: Chrome) -> None:
+    browser.get(f"{scene.address}frame?id={quote(MARKUP)}")
+    sees(browser, "Ids look like gate/64b1…/42.")
+    assert browser.find_elements(By.CSS_SELECTOR, "img[src=x]") == []
+    assert browser.title == f"{MARKUP} · dashboard"
+
+
+def test_an_unknown_address_leads_back(scene: Scene, browser: Chrome) -> None:
+    browser.get(f"{scene.address}nowhere")
+    sees(browser, "Nothing is here")
+    browser.find_element(By.LINK_TEXT, "Go to Cameras").click()
+    wait_until(lambda: browser.current_url == scene.address, "it goes back")
+
+
+def test_the_axis_of_a_chart_names_each_minute_once(scene: Scene, browser: Chrome) -> None:
+    browser.get(f"{scene.address}throughput")
+    labels = (
+        "const chart = echarts.getInstanceByDom(document.querySelector('.chart')); "
+        "if (!chart?.getOption()?.series[0].data.length) return null;"
+        "const axis = chart.getModel().getComponent('xAxis').axis;"
+        "return axis.getViewLabels().map((label) => label.formattedLabel)"
+    )
+    wait_until(lambda: browser.execute_script(labels) is not None, "the chart is drawn")
+    found = browser.execute_script(labels)
+    assert found == []
 
 
 def test_a_dead_letter_is_put_back(scene: Scene, browser: Chrome) -> None:
@@ -141,17 +231,25 @@ def test_a_dead_letter_is_put_back(scene: Scene, browser: Chrome) -> None:
     scene.stage.feed(broken)
     browser.get(f"{scene.address}dead-letters")
     sees(browser, "broken")
+    browser.find_element(By.CSS_SELECTOR, "input[aria-label=Filter]").send_keys("broken")
+    wait_until(lambda: "damaged" not in text_of(browser), "the others are gone")
     press(browser, "Show")
     sees(browser, "Read at")
+    assert "Put back before\nnever" in text_of(browser)
     press(browser, "Put back")
     sees(browser, "Put this frame back?")
     press(browser, "Put back")
     sees(browser, f"Put back on {scene.stage.topics.frames}.")
+    sees(browser, "See what becomes of it")
+    assert browser.find_elements(By.XPATH, "//button[normalize-space(.)='Put back' and not(@disabled)]") == []
     replays = [
         frame for record in scene.stage.records(scene.stage.topics.frames) if (frame := read_frame(record)).replay
     ]
     assert [(frame.frame_id, frame.replay_for, frame.replay) for frame in replays] == [(broken[0].frame_id, "line", 1)]
-    wait_until(lambda: len(scene.stage.dead_letters()) == 2, "the group could not classify it again")
+    wait_until(
+        lambda: [letter.camera for letter in scene.stage.dead_letters()].count("broken") == 2,
+        "the group could not classify it again",
+    )
 
 
 def test_results_can_be_sifted(scene: Scene, browser: Chrome) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -121,3 +122,25 @@ def test_a_token_opens_it_and_stays_out_of_the_address(tmp_path: Path) -> None:
         assert client.ask("/ledger", Cookie=cookie).status == 200
         assert client.open_websocket(Origin=f"http://{client.authority}", Cookie=cookie) == 101
         assert client.ask("/healthz").status == 200
+
+
+def test_who_says_nothing_shuts_nobody_out(client: Client) -> None:
+    host, _, port = client.authority.partition(":")
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(300)]
+        assert is_served(client, "127.0.0.9"), "another address is served at once"
+        wait_until(lambda: is_served(client, host), "the same address is served again")
+        assert len(silent) == 300
+
+
+def is_served(client: Client, from_address: str) -> bool:
+    """Tell whether a request of one of this machine's addresses is answered."""
+    host, _, port = client.authority.partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30, source_address=(from_address, 0))
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (http.client.HTTPException, ConnectionError):
+        return False
+    finally:
+        connection.close()

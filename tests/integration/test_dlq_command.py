@@ -295,6 +295,7 @@ def test_show_has_every_fact_and_header(stage: Stage, capsys: Capture) -> None:
         f"{stage.topics.frames}-{frames[1].partition} offset",
         "header ce_truth",
         "truth-1",
+        " bytes ",
     ):
         assert text in out
     assert dlq(stage, "show", "b/test/0", "--json") == 0
@@ -524,6 +525,8 @@ def test_a_frame_that_dies_again_counts_on_and_is_put_back_once(stage: Stage, ca
     assert [letter["replay"] for letter in listed(stage, capsys)] == [0, 1, 2, 3]
     # An older dead letter, or several of one frame, still mean one frame.
     assert replayed(stage, capsys, "0:0", "0:1", "a/test/0")["replayed"] == 1
+    assert dlq(stage, "replay", "--all", "--dry-run") == 0
+    assert "; 1 of 1 died again after an earlier replay" in capsys.readouterr().err
     consume_all(settings)
     found = the_group(stage, "first")
     assert (found.published, found.dead_lettered, found.duplicates, found.missing) == (1, 1, 0, 0)

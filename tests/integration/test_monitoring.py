@@ -130,8 +130,12 @@ def test_a_real_prometheus_scrapes_every_metric_and_the_exemplars_of_slow_frames
         old, bad = camera_frames("b", 10, age_us=3_000_000), camera_frames("c", 3, data=b"no picture")
         stage.feed([*camera_frames("a", 30), *old, *bad])
         wait_until(lambda: value(url, 'streamer_frames_total{outcome="classified"}') == 40, "Prometheus has seen all")
-        assert value(url, 'streamer_frames_total{outcome="dead-lettered",reason="not-an-image"}') == 3
-        assert value(url, "streamer_frame_end_to_end_duration_seconds_count") == 40
+        dead, measured = (
+            'streamer_frames_total{outcome="dead-lettered",reason="not-an-image"}',
+            "streamer_frame_end_to_end_duration_seconds_count",
+        )
+        wait_until(lambda: value(url, dead) == 3, "the dead letters, by reason")
+        wait_until(lambda: value(url, measured) == 40, "the histogram has each of them")
         (target,) = api(url, "targets")["activeTargets"]
         assert (target["health"], target["lastError"]) == ("up", "")
         known = set(api(url, "label/__name__/values"))

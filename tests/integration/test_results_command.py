@@ -164,11 +164,21 @@ def test_the_parts_of_the_latency_in_a_pipe(stage: Stage) -> None:
     two_of_three_with_a_latency(stage)
     done = results(stage, "--latency", "--count", "3")
     head, first, second, third = (line.split() for line in done.stdout.splitlines())
-    assert tuple(head[-8:]) == (*PARTS, "total", "group")
-    assert first[-8:] == third[-8:] == ["1.0", "2.0", "3.0", "4.0", "5.0", "6.0", "21.0", "g"]
-    assert second[-2:] == ["too-old", "g"]
+    assert tuple(head[-9:]) == (*PARTS, "total", "group", "frame")
+    assert first[-9:-1] == third[-9:-1] == ["1.0", "2.0", "3.0", "4.0", "5.0", "6.0", "21.0", "g"]
+    assert second[-3:] == ["too-old", "g", "a/s/1"]
     assert done.stderr.startswith(SUMMARY)
     assert done.stderr.count("\n") == 1
+
+
+def test_rows_end_with_the_id_that_trace_takes(stage: Stage) -> None:
+    long = "c" * 250
+    publish(stage, message(classified(0)), message(classified(1, camera=long)))
+    done = results(stage, "--count", "2")
+    head, first, second = (line.split() for line in done.stdout.splitlines())
+    assert head[-2:] == ["group", "frame"]
+    assert first[-2:] == ["g", "a/s/0"]
+    assert second[-2:] == ["g", f"{long}/s/1"]
 
 
 def test_the_parts_of_the_latency_as_csv_and_json(stage: Stage) -> None:
@@ -194,8 +204,8 @@ def test_the_parts_of_the_latency_in_eighty_columns(stage: Stage) -> None:
     assert last[0].startswith("2 classified, 1 skipped")
     assert max(map(len, last)) <= 80
     lines = [line.split() for line in last]
-    assert ["a", "0.750", "scratch", "1.0", "2.0", "3.0", "4.0", "5.0", "6.0", "21.0"] in lines
-    assert ["a", "too-old"] in lines
+    assert ["0.750", "scrat…", "1.0", "2.0", "3.0", "4.0", "5.0", "6.0", "21.0", "a/s/2"] in lines
+    assert ["too-old", "a/s/1"] in lines
     for name in ("p50", "p95"):
         assert [name, "1.0", "2.0", "3.0", "4.0", "5.0", "6.0", "21.0"] in lines
 

@@ -18,7 +18,7 @@ from messaging.topics import TopicNames, TopicPlan, create_topics
 from streamer.watch.follower import Follower, Following
 from streamer.watch.options import SiteOptions
 from streamer.watch.site import Site
-from streamer.watch.views import SecondView
+from streamer.watch.views import PictureView, SecondView
 from tests.conftest import TopicFactory
 from tests.fakes.records import TRACEPARENT
 from tests.fakes.waiting import DEADLINE_S, wait_until
@@ -68,6 +68,10 @@ def outcomes_of(seconds: Iterable[SecondView]) -> int:
     return sum(sum(second.outcomes.values()) for second in seconds)
 
 
+def picture_of(site: Site, camera: str) -> PictureView | None:
+    return site.pictures({camera: 0}, 0).get(camera)
+
+
 def test_a_site_is_shown_as_kafka_knows_it(stage: Stage) -> None:
     topics = stage.topics
     groups = groups_of(stage.cluster)
@@ -88,7 +92,7 @@ def test_a_site_is_shown_as_kafka_knows_it(stage: Stage) -> None:
         wait_until(lambda: len(site.workers()) == 1, "the worker")
         wait_until(lambda: outcomes_of(site.seconds("g")) == 6, "that the seconds are over")
         cameras = {camera.name: camera for camera in site.cameras()}
-        picture = site.picture("line-1")
+        picture = picture_of(site, "line-1")
         assert picture is not None
         assert picture.outcome is not None
         assert (picture.frame_id, picture.data, picture.outcome.label) == (
@@ -123,17 +127,17 @@ def test_frames_are_read_only_while_somebody_looks(stage: Stage) -> None:
     publish(stage.cluster, [(stage.topics.results, result_of(frames[0], "bolt"))])
     with Site(stage.cluster, stage.topics, SiteOptions(linger_s=0.5)) as site:
         wait_until(lambda: bool(site.outcomes(1)), "the outcome")
-        assert site.picture("line-1") is None
+        assert picture_of(site, "line-1") is None
         assert not site._reading._sources[0].follower.is_open
         with site.watching():
-            wait_until(lambda: site.picture("line-1") is not None, "the picture")
-            first = site.picture("line-1")
-        wait_until(lambda: site.picture("line-1") is None, "the end of the look")
+            wait_until(lambda: picture_of(site, "line-1") is not None, "the picture")
+            first = picture_of(site, "line-1")
+        wait_until(lambda: picture_of(site, "line-1") is None, "the end of the look")
         wait_until(lambda: not site._reading._sources[0].follower.is_open, "the end of reading")
         with site.watching():
             publish_frames(stage, camera_frames("line-1", 3)[2:])
-            wait_until(lambda: site.picture("line-1") is not None, "the next picture")
-            again = site.picture("line-1")
+            wait_until(lambda: picture_of(site, "line-1") is not None, "the next picture")
+            again = picture_of(site, "line-1")
         assert first is not None
         assert again is not None
         assert again.number > first.number
@@ -153,7 +157,7 @@ def test_topics_that_are_not_there_yet_are_waited_for(broker: EmbeddedBroker) ->
         publish_frames(stage, frames)
         publish(cluster, [(topics.results, result_of(frames[0], "bolt"))])
         wait_until(lambda: bool(site.outcomes(1)), "the outcome")
-        wait_until(lambda: site.picture("line-1") is not None, "the picture")
+        wait_until(lambda: picture_of(site, "line-1") is not None, "the picture")
 
 
 def test_without_a_broker_pages_are_told_and_closing_is_quick() -> None:
@@ -178,7 +182,7 @@ def test_a_broker_that_goes_away_is_said_and_come_back_it_is_read_on(kafka_tools
         publish_frames(stage, frames)
         publish(cluster, [(topics.results, result_of(frames[0], "before"))])
         with Site(cluster, topics) as site, site.watching():
-            wait_until(lambda: site.picture("line-1") is not None and bool(site.outcomes(1)), "the first outcome")
+            wait_until(lambda: picture_of(site, "line-1") is not None and bool(site.outcomes(1)), "the first outcome")
             mine.kill_node(1)
             wait_until(lambda: not site.state.is_connected, "that the broker is away")
             assert "no Kafka broker answers" in site.state.problem

@@ -1,12 +1,9 @@
-"""The parts of the latency in tables, and how they are spread."""
-
-import io
+"""The parts of the latency, and how they are spread."""
 
 import pytest
-from rich.console import Console
 
 from messaging.outcome import LATENCY_PARTS, LatencyParts
-from streamer.cli.result_latency import COLUMNS_MS, LatencySummary, latency_table, number, times_ms
+from streamer.cli.result_latency import COLUMNS_MS, LatencySummary, number, times_ms
 from tests.fakes.ways import classified, frame, skipped
 
 FRAME = frame()
@@ -47,20 +44,3 @@ def test_what_has_no_latency_does_not_count() -> None:
 )
 def test_numbers_are_short(time_ms: float, text: str) -> None:
     assert number(time_ms) == text
-
-
-@pytest.mark.parametrize("width", [80, 100, 200])
-def test_the_table_fits_and_no_number_is_cut(width: int) -> None:
-    latency = LatencyParts(99999.0, 888.8, 777.7, 666.6, 555.5, 444.4, 101333.0)
-    summary = summary_of(latency)
-    numbers = [number(time_ms) for time_ms in times_ms(classified(FRAME, latency_ms=latency)).values()]
-    rows = [["camera" * 20, "0.983 " + "scratch" * 20, *numbers]]
-    output = io.StringIO()
-    Console(file=output, width=width).print(latency_table(rows, summary, "25.0 results/s", width))
-    lines = output.getvalue().splitlines()
-    assert max(map(len, lines)) <= width
-    (row,) = (line for line in lines if "0.983" in line)
-    assert row.split()[-7:] == numbers
-    for name in ("p50", "p95"):
-        (line,) = (line for line in lines if line.split()[:1] == [name])
-        assert len(line.split()) == 8

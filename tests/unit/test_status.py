@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pytest
@@ -117,6 +118,39 @@ def test_the_states_after_which_nothing_comes(state: str, is_final: bool) -> Non
 def test_fields_of_later_versions_do_no_harm() -> None:
     value = json.loads(write_status(camera_status(), 0, TIME_US).value) | {"temperature": 40}
     assert read_status(json.dumps(value).encode()) == camera_status()
+
+
+@pytest.mark.parametrize("huge", ["1" + "0" * 30, "1" + "0" * 400, "-1", str(2**53 + 1)])
+@pytest.mark.parametrize("name", ["captured", "sent", "shed", "reconnects"])
+def test_a_camera_that_counts_beyond_all_measure_is_not_believed(name: str, huge: str) -> None:
+    status = json.loads(write_status(camera_status(), 0, TIME_US).value)
+    value = {"camera-buffer-full": 7777} if name == "shed" else 7777
+    text = json.dumps(status | {name: value})
+    read_status(text.encode())
+    with pytest.raises(MessageError, match="not a status of streamer"):
+        read_status(text.replace("7777", huge).encode())
+
+
+@pytest.mark.parametrize("huge", ["1" + "0" * 30, "1" + "0" * 400, "-1"])
+@pytest.mark.parametrize(
+    "place", ["slot", "classified", "frames_lost", "lag", "position", "first_offset", "partition", "executions", "7"]
+)
+def test_a_worker_that_counts_beyond_all_measure_is_not_believed(place: str, huge: str) -> None:
+    worker = worker_status(partitions=(PartitionStatus(0, 5, 6, 1, None),), first_offsets={"7": 5}, frames_lost=2)
+    text = write_status(worker, 0, TIME_US).value.decode()
+    changed = re.sub(rf'"{place}":\d+', f'"{place}":{huge}', text)
+    assert changed != text
+    with pytest.raises(MessageError, match="not a status of streamer"):
+        read_status(changed.encode())
+
+
+@pytest.mark.parametrize("huge", ["1e101", "-1e101", "1" + "0" * 400])
+@pytest.mark.parametrize("name", ["fps_declared", "fps_delivered"])
+def test_a_rate_beyond_all_measure_is_not_believed(name: str, huge: str) -> None:
+    text = json.dumps(json.loads(write_status(camera_status(), 0, TIME_US).value) | {name: 7777.5})
+    read_status(text.encode())
+    with pytest.raises(MessageError, match="not a status of streamer"):
+        read_status(text.replace("7777.5", huge).encode())
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ from streamer.cli.trace_tree import Node, tree_of
 from streamer.cli.way_formats import facts_of
 from streamer.evidence import FrameReading, FrameWay, RecordPlace, StoredOutcome
 from streamer.evidence.way import by_group
-from tests.fakes.records import TIME_US
+from tests.fakes.records import TIME_US, TRACEPARENT
 from tests.fakes.ways import classified, frame, skipped, stored, stored_dead, timed
 
 FRAME = frame()
+SAMPLED = TRACEPARENT[:-2] + "01"
 HOSTILE = "\x1b]0;owned\x07\u202e\r\nforged"
 
 
@@ -108,6 +109,24 @@ def test_each_group_has_a_branch() -> None:
         "span b7ad6b7169203331",
     ):
         assert fact in text
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "is_shown"),
+    [
+        (SAMPLED, False),
+        (SAMPLED.replace("b7ad6b7169203331", "00f067aa0ba902b7"), True),
+        (SAMPLED[:-2] + "00", False),
+    ],
+    ids=["the frame's own", "the group's", "of a trace that nobody records"],
+)
+def test_a_span_is_one_that_the_group_wrote(traceparent: str, is_shown: bool) -> None:
+    place = RecordPlace("frames", 3, 10)
+    reading = FrameReading(place, "", "a", 1, 5, None, TIME_US, None, 0, "", SAMPLED)
+    outcome = replace(stored(FRAME, classified(FRAME)), traceparent=traceparent)
+    lines = lines_of(outcome, readings=(reading,))
+    assert any("span " in line for line in lines) is is_shown
+    assert f"├─ trace {SAMPLED[3:35]}" in lines
 
 
 def test_the_truth_and_what_made_it_are_said() -> None:

@@ -38,7 +38,7 @@ def test_a_camera_with_status_picture_outcome_and_ledger() -> None:
     assert camera.outcome.label == "bolt"
     assert camera.ledgers == {"g": LedgerView(1, 0, {"camera-buffer-full": 1}, {})}
     picture = seen.pictures({"line-1": 0}, 10_000, "", NOW_S)["line-1"]
-    assert (picture.data, picture.content_type, picture.captured_at_us) == (JPEG, "image/jpeg", TIME_US + 4)
+    assert (picture.data, picture.captured_at_us) == (JPEG, TIME_US + 4)
     assert picture.outcome == camera.outcome
     assert camera.picture_number == picture.number
 
@@ -147,6 +147,14 @@ def test_what_has_no_room_is_left_out_and_counted() -> None:
     assert (totals.cameras_left_out, totals.groups_left_out, totals.workers_left_out) == (3, 4, 2)
     assert (totals.outcomes, totals.passed_over) == ({"classified": 3}, 7)
     assert len(seen.outcomes(100, 0)) == 3
+
+
+def test_a_camera_has_a_ledger_for_each_group_that_has_room() -> None:
+    seen = board(groups=40)
+    seen.take_results(now(*(result_record(group=f"group-{number}") for number in range(50))), NOW_S)
+    (camera,) = seen.cameras("", NOW_S)
+    assert len(camera.ledgers) == 40
+    assert seen.totals(0).groups_left_out == 10
 
 
 def test_a_camera_or_group_that_was_silent_gives_way_with_all_that_is_its_own() -> None:

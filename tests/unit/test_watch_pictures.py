@@ -20,11 +20,11 @@ def shown(pictures: Pictures, now_s: float, group: str = "") -> tuple[str, Outco
 
 def test_a_picture_is_shown_with_its_own_outcome_and_not_before_it() -> None:
     pictures = Pictures(_MIB)
-    pictures.take(frame(sequence=0), "image/jpeg", NOW_S)
+    pictures.take(frame(sequence=0), NOW_S)
     assert shown(pictures, NOW_S) == ("line-1/s/0", None)  # it is the first, so something is to be seen at once
     first = outcome_view(sequence=0)
     pictures.label(first, NOW_S)
-    pictures.take(frame(sequence=1), "image/jpeg", NOW_S + 1)
+    pictures.take(frame(sequence=1), NOW_S + 1)
     assert shown(pictures, NOW_S + 1) == ("line-1/s/0", first)
     second = outcome_view(sequence=1, label="nut")
     pictures.label(second, NOW_S + 2)
@@ -33,19 +33,19 @@ def test_a_picture_is_shown_with_its_own_outcome_and_not_before_it() -> None:
 
 def test_where_no_outcome_comes_for_two_seconds_the_newest_picture_is_shown() -> None:
     pictures = Pictures(_MIB)
-    pictures.take(frame(sequence=0), "image/jpeg", NOW_S)
+    pictures.take(frame(sequence=0), NOW_S)
     pictures.label(outcome_view(sequence=0), NOW_S)
     for sequence in range(1, 13):
-        pictures.take(frame(sequence=sequence), "image/jpeg", NOW_S + sequence / 4)
+        pictures.take(frame(sequence=sequence), NOW_S + sequence / 4)
     assert shown(pictures, NOW_S + 2.2) == ("line-1/s/0", outcome_view(sequence=0))
     assert shown(pictures, NOW_S + 2.5) == ("line-1/s/12", None)
 
 
 def test_a_slow_camera_keeps_its_label_until_the_next_outcome_is_there() -> None:
     pictures = Pictures(_MIB)
-    pictures.take(frame(sequence=0), "image/jpeg", NOW_S)
+    pictures.take(frame(sequence=0), NOW_S)
     pictures.label(outcome_view(sequence=0), NOW_S)
-    pictures.take(frame(sequence=1), "image/jpeg", NOW_S + 60)
+    pictures.take(frame(sequence=1), NOW_S + 60)
     assert shown(pictures, NOW_S + 60.1)[0] == "line-1/s/0"
     assert shown(pictures, NOW_S + 62.1) == ("line-1/s/1", None)
 
@@ -54,7 +54,7 @@ def test_outcomes_that_come_late_all_the_time_keep_their_pictures() -> None:
     pictures = Pictures(_MIB)
     for quarter in range(40):
         now_s = NOW_S + quarter / 4
-        pictures.take(frame(sequence=quarter), "image/jpeg", now_s)
+        pictures.take(frame(sequence=quarter), now_s)
         if quarter >= 20:  # five seconds later
             pictures.label(outcome_view(sequence=quarter - 20), now_s)
             assert shown(pictures, now_s)[0] == f"line-1/s/{quarter - 20}"
@@ -63,7 +63,7 @@ def test_outcomes_that_come_late_all_the_time_keep_their_pictures() -> None:
 def test_each_group_has_its_own_labels_and_any_will_do_where_none_is_chosen() -> None:
     pictures = Pictures(_MIB)
     for sequence in (0, 1):
-        pictures.take(frame(sequence=sequence), "image/jpeg", NOW_S)
+        pictures.take(frame(sequence=sequence), NOW_S)
     slow, fast = outcome_view(sequence=0, group="slow"), outcome_view(sequence=1, group="fast")
     pictures.label(fast, NOW_S)
     number = pictures.number("line-1", "", NOW_S)
@@ -78,7 +78,7 @@ def test_each_group_has_its_own_labels_and_any_will_do_where_none_is_chosen() ->
 
 def test_an_outcome_of_another_frame_at_the_same_place_is_not_put_to_the_picture() -> None:
     pictures = Pictures(_MIB)
-    pictures.take(frame(sequence=0), "image/jpeg", NOW_S)
+    pictures.take(frame(sequence=0), NOW_S)
     for stranger in (
         outcome_view(sequence=0, frame_id="line-1/s/17"),
         outcome_view(sequence=0, offset=1),  # a replay
@@ -95,7 +95,7 @@ def test_numbers_grow_with_each_picture_and_each_first_outcome() -> None:
     assert pictures.newest("line-1", "", NOW_S) is None
     numbers = []
     for sequence in range(3):
-        pictures.take(frame(sequence=sequence), "image/jpeg", NOW_S)
+        pictures.take(frame(sequence=sequence), NOW_S)
         numbers.append(pictures.number("line-1", "", NOW_S))
         pictures.label(outcome_view(sequence=sequence), NOW_S)
         numbers.append(pictures.number("line-1", "", NOW_S))
@@ -105,14 +105,14 @@ def test_numbers_grow_with_each_picture_and_each_first_outcome() -> None:
     last = numbers[-1]
     pictures.clear()
     assert pictures.number("line-1", "", NOW_S) == 0
-    pictures.take(frame(sequence=9), "image/jpeg", NOW_S)
+    pictures.take(frame(sequence=9), NOW_S)
     assert pictures.number("line-1", "", NOW_S) > last
 
 
 def test_a_camera_keeps_its_last_32() -> None:
     pictures = Pictures(_MIB)
     for sequence in range(100):
-        pictures.take(frame(sequence=sequence), "image/jpeg", NOW_S)
+        pictures.take(frame(sequence=sequence), NOW_S)
     assert pictures.size_bytes == 32 * len(JPEG)
     pictures.label(outcome_view(sequence=67), NOW_S)
     assert shown(pictures, NOW_S) == ("line-1/s/99", None)
@@ -125,7 +125,7 @@ def test_all_together_keep_within_the_bound_and_each_camera_has_its_share(camera
     pictures = Pictures(1000)
     for sequence in range(40):
         for camera in range(cameras):
-            pictures.take(frame(f"line-{camera}", sequence, bytes(100)), "image/jpeg", NOW_S)
+            pictures.take(frame(f"line-{camera}", sequence, bytes(100)), NOW_S)
             assert pictures.size_bytes <= 1000
     there = [camera for camera in range(cameras) if pictures.newest(f"line-{camera}", "", NOW_S)]
     assert there == list(range(cameras))[-10:]
@@ -134,9 +134,9 @@ def test_all_together_keep_within_the_bound_and_each_camera_has_its_share(camera
 
 def test_a_hot_camera_does_not_push_the_pictures_of_others_out() -> None:
     pictures = Pictures(1000)
-    pictures.take(frame("slow", 0, bytes(100)), "image/jpeg", NOW_S)
+    pictures.take(frame("slow", 0, bytes(100)), NOW_S)
     for sequence in range(100):
-        pictures.take(frame("hot", sequence, bytes(100)), "image/jpeg", NOW_S)
+        pictures.take(frame("hot", sequence, bytes(100)), NOW_S)
     assert pictures.newest("slow", "", NOW_S) is not None
     assert pictures.size_bytes == 600
 
@@ -144,26 +144,26 @@ def test_a_hot_camera_does_not_push_the_pictures_of_others_out() -> None:
 def test_the_camera_that_was_silent_longest_goes_first() -> None:
     pictures = Pictures(1000)
     for camera in ("first", "second", "first"):
-        pictures.take(frame(camera, 0, bytes(400)), "image/jpeg", NOW_S)
-    pictures.take(frame("third", 0, bytes(400)), "image/jpeg", NOW_S)
+        pictures.take(frame(camera, 0, bytes(400)), NOW_S)
+    pictures.take(frame("third", 0, bytes(400)), NOW_S)
     there = [camera for camera in ("first", "second", "third") if pictures.newest(camera, "", NOW_S)]
     assert there == ["first", "third"]
 
 
 def test_a_picture_that_is_too_large_is_not_kept() -> None:
     pictures = Pictures(64 * _MIB)
-    pictures.take(frame(data=bytes(8 * _MIB + 1)), "image/jpeg", NOW_S)
+    pictures.take(frame(data=bytes(8 * _MIB + 1)), NOW_S)
     assert pictures.size_bytes == 0
-    pictures.take(frame(data=bytes(8 * _MIB)), "image/jpeg", NOW_S)
+    pictures.take(frame(data=bytes(8 * _MIB)), NOW_S)
     assert pictures.size_bytes == 8 * _MIB
     small = Pictures(10)
-    small.take(frame(data=bytes(11)), "image/jpeg", NOW_S)
+    small.take(frame(data=bytes(11)), NOW_S)
     assert small.size_bytes == 0
 
 
 def test_a_camera_that_is_gone_leaves_its_room() -> None:
     pictures = Pictures(_MIB)
-    pictures.take(frame(data=bytes(100)), "image/jpeg", NOW_S)
+    pictures.take(frame(data=bytes(100)), NOW_S)
     pictures.drop("line-1")
     pictures.drop("nobody")
     assert pictures.size_bytes == 0
@@ -175,7 +175,7 @@ def test_headers_are_not_kept() -> None:
     tracemalloc.start()
     try:
         for sequence in range(32):
-            pictures.take(frame(sequence=sequence, headers=(("x", bytes(_MIB)),)), "image/jpeg", NOW_S)
+            pictures.take(frame(sequence=sequence, headers=(("x", bytes(_MIB)),)), NOW_S)
         kept_bytes = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

@@ -3,6 +3,7 @@
 import pytest
 
 from messaging.errors import MessageError
+from messaging.status import PartitionStatus, StepStatus
 from streamer.watch.statuses import Statuses
 from tests.fakes.records import record
 from tests.fakes.watched import NOW_S, camera_status, status_record, worker_status
@@ -42,14 +43,46 @@ def test_a_deleted_status_is_forgotten() -> None:
         status_record(camera_status(error="e" * 20_000)),
         status_record(worker_status(host="h" * 2_000)),
         status_record(worker_status(model="m" * 200_000)),
+        status_record(camera_status(shed={f"reason-{number}": 1 for number in range(33)})),
+        status_record(worker_status(steps=(StepStatus("decode", 1, 5.0, 1.0),) * 33)),
+        status_record(worker_status(partitions=(PartitionStatus(0, 0, 0, 0),) * 2001)),
+        status_record(worker_status(first_offsets={str(number): 0 for number in range(2001)})),
+        status_record(worker_status(partitions=(PartitionStatus(0, 0, 0, 10**30),))),
     ],
-    ids=["empty", "no text", "long name", "large", "long worker", "large worker"],
+    ids=[
+        "empty",
+        "no text",
+        "long name",
+        "large",
+        "long worker",
+        "large worker",
+        "reasons",
+        "steps",
+        "partitions",
+        "first offsets",
+        "huge lag",
+    ],
 )
 def test_what_is_no_status_or_too_large_is_refused(bad: object) -> None:
     statuses = Statuses()
     with pytest.raises(MessageError):
         statuses.take(bad, NOW_S)
     assert not [*statuses.cameras, *statuses.workers]
+
+
+def test_the_largest_that_is_kept_has_short_texts() -> None:
+    statuses = Statuses()
+    shed = {f"reason-{number}": 1 for number in range(32)}
+    statuses.take(status_record(camera_status(state="s" * 300, error="e" * 600, shed=shed)), NOW_S)
+    steps, partitions = (StepStatus("d" * 300, 1, 5.0, 1.0),) * 32, (PartitionStatus(0, 0, 0, 0),) * 1000
+    statuses.take(status_record(worker_status(model="m" * 300, steps=steps, partitions=partitions)), NOW_S)
+    camera, worker = statuses.cameras.get("line-1"), statuses.workers.get("g/h/0/0")
+    assert camera is not None
+    assert camera.status == camera_status(state="s" * 200, error="e" * 500, shed=shed)
+    assert worker is not None
+    assert worker.status is not None
+    assert (worker.status.model, len(worker.status.partitions)) == ("m" * 200, 1000)
+    assert worker.status.steps == (StepStatus("d" * 200, 1, 5.0, 1.0),) * 32
 
 
 def test_there_is_room_for_so_many() -> None:

@@ -35,13 +35,11 @@ def test_what_the_camera_says_itself_counts_for_every_group() -> None:
     }
 
 
-def test_reasons_and_groups_are_bounded() -> None:
+def test_reasons_are_bounded() -> None:
     tallies = CameraTallies()
     for number in range(100):
         tallies.take(outcome_view(status="skipped", reason=f"reason-{number}"), NOW_S)
-        tallies.take(outcome_view(group=f"group-{number}"), NOW_S)
     ledgers = tallies.ledgers()
-    assert len(ledgers) == 16
     assert len(ledgers["g"].skipped) == 33
     assert ledgers["g"].skipped["other"] == 100 - 32
 

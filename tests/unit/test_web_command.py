@@ -1,9 +1,11 @@
 """`streamer dashboard` on the command line: what it refuses, in one line, before anything starts."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
+from streamer.cli.dashboard import ProblemLog
 from streamer.cli.main import main
 from tests.fakes.programs import python
 
@@ -53,6 +55,14 @@ def test_a_missing_extra_says_how_to_install_it(tmp_path: Path) -> None:
         assert done.stderr == (
             "streamer: pages in the browser need NiceGUI: run pip install 'aic-streamer[dashboard]'\n"
         )
+
+
+def test_a_problem_is_logged_when_it_comes_and_when_it_goes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    problems = ProblemLog()
+    for problem in ("", "no broker", "no broker", "no topic", "", ""):
+        problems.note(problem)
+    assert caplog.messages == ["no broker", "no topic", "all topics can be read"]
 
 
 def test_nothing_but_the_dashboard_loads_nicegui() -> None:

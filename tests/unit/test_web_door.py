@@ -101,9 +101,15 @@ def test_another_servers_cookie_is_worth_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_health_is_told_to_anybody(path: str) -> None:
+def test_health_is_told_to_anybody_and_no_more(path: str) -> None:
     door = Door("0.0.0.0", (), TOKEN)
-    assert door.judge(visit(path, host="10.1.2.3:8050")) is Verdict.ADMITTED
+    assert door.judge(visit(path, host="10.1.2.3:8050")) is Verdict.STRANGER
+    assert door.judge(visit(path)) is Verdict.STRANGER
+    assert door.judge(visit(path, cookie=door.cookie)) is Verdict.ADMITTED
+    assert door.judge(visit(path, token=TOKEN)) is Verdict.ADMITTED
+    assert Door("127.0.0.1").judge(visit(path)) is Verdict.ADMITTED
+    assert Door("127.0.0.1").judge(visit(path, host="evil.example")) is Verdict.STRANGER
+    assert Door("127.0.0.1").judge(visit(path, origin="http://evil.example")) is Verdict.STRANGER
     assert door.judge(visit(f"{path}/x", host="10.1.2.3:8050")) is Verdict.WRONG_HOST
     assert door.judge(visit(path, is_websocket=True)) is Verdict.WRONG_ORIGIN
 

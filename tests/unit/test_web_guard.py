@@ -15,9 +15,12 @@ PAGE = b"<html><script>1</script><script type='module'>2</script></html>"
 class Pages:
     """What is behind the guard: notes who came, and answers with a page."""
 
-    def __init__(self, headers: tuple[tuple[bytes, bytes], ...] = ((b"x-nicegui-content", b"page"),)) -> None:
+    def __init__(
+        self, headers: tuple[tuple[bytes, bytes], ...] = ((b"x-nicegui-content", b"page"),), status: int = 200
+    ) -> None:
         self.came: list[str] = []
         self._headers = headers
+        self._status = status
 
     async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
         self.came.append(scope["path"])
@@ -25,7 +28,7 @@ class Pages:
             await send({"type": "websocket.accept"})
             return
         headers = [*self._headers, (b"content-length", str(len(PAGE)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
         await send({"type": "http.response.body", "body": PAGE[:9], "more_body": True})
         await send({"type": "http.response.body", "body": PAGE[9:]})
 
@@ -112,8 +115,44 @@ def test_the_token_leaves_the_address() -> None:
     assert pages.came == ["/"]
 
 
-def test_the_way_back_stays_on_this_server() -> None:
-    assert ask(Pages(), f"//evil.example/?token={TOKEN}", token=TOKEN).headers["location"] == "/evil.example/"
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("//evil.example/", "/evil.example/"),
+        ("/\\evil.example/", "/%5Cevil.example/"),
+        ("/\t/evil.example/", "/%09/evil.example/"),
+        ("\\\\evil.example/", "/%5C%5Cevil.example/"),
+        ("/a%2Fb/c:8050@x;y=1", "/a%2Fb/c:8050@x;y=1"),
+    ],
+)
+def test_the_way_back_stays_on_this_server(path: str, location: str) -> None:
+    assert ask(Pages(), f"{path}?token={TOKEN}", token=TOKEN).headers["location"] == location
+
+
+@pytest.mark.parametrize(
+    "others", ["{json: [1,2]}; ", 'a="b; ', "name with blanks=1; ", "=; ;;", "ü=ü; ", "x=1;"], ids=ascii
+)
+def test_cookies_of_other_programs_do_no_harm(others: str) -> None:
+    proof = Door("127.0.0.1", (), TOKEN).cookie
+    assert ask(Pages(), token=TOKEN, cookie=f"{others}streamer-8050={proof}").status == 200
+    assert ask(Pages(), token=TOKEN, cookie=f"streamer-8050={proof}; {others}").status == 200
+    assert ask(Pages(), token=TOKEN, cookie=f"{others}streamer-80501={proof}").status == 401
+
+
+def test_another_page_leads_here_in_a_window_of_its_own_alone() -> None:
+    foreign = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+    assert ask(Pages(), **foreign, sec_fetch_dest="document").status == 200
+    for dest in ("iframe", "object", "embed", "empty"):
+        assert ask(Pages(), **foreign, sec_fetch_dest=dest).status == 403
+    assert ask(Pages(), **foreign).status == 403
+
+
+def test_a_stranger_learns_whether_it_is_ready_and_nothing_else() -> None:
+    answer = ask(Pages(headers=()), "/readyz", token=TOKEN)
+    assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"ok\n", "3")
+    answer = ask(Pages(headers=(), status=503), "/readyz", host="evil.example")
+    assert (answer.status, answer.body, answer.headers["content-length"]) == (503, b"not ready\n", "10")
+    assert ask(Pages(headers=(), status=503), "/readyz").body == PAGE
 
 
 @pytest.mark.parametrize(

@@ -1,33 +1,36 @@
 """What the dashboard's pages make of what the site knows."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
+from nicegui import json
 
 from messaging.outcome import LatencyParts
-from messaging.status import CameraStatus, PartitionStatus, StepStatus, WorkerStatus
-from streamer.watch.views import CameraView, DeadLetterView, LedgerView, OutcomeView, SecondView, WorkerView
+from messaging.status import MAX_COUNT, CameraStatus, PartitionStatus, StepStatus, WorkerStatus
+from streamer.watch.views import CameraView, DeadLetterView, LedgerView, OutcomeView, SecondView, TotalsView, WorkerView
 from streamer.web import words
-from streamer.web.dashboard import dead_letters, devices, ledger, pipeline, results, states, throughput
+from streamer.web.dashboard import dead_letters, devices, ledger, left_out, pipeline, results, states, throughput
 from streamer.web.dashboard.summary import summary_of
 
 PARTS = LatencyParts(-1.0, 8.0, 0.6, 0.1, 5.2, 0.1, 13.0)
 
 
 def camera(name: str = "gate", state: str = "running", age_s: float | None = 0.4, **others: Any) -> CameraView:
-    status = CameraStatus(
-        camera=name,
-        session="s",
-        source="x",
-        state=state,
-        captured=50,
-        sent=48,
-        shed={"camera-buffer-full": 2},
-        fps_declared=5.0,
-        fps_delivered=4.9,
-        reconnects=1,
-        updated_at="",
-    )
+    fields: dict[str, Any] = {
+        "camera": name,
+        "session": "s",
+        "source": "x",
+        "state": state,
+        "captured": 50,
+        "sent": 48,
+        "shed": {"camera-buffer-full": 2},
+        "fps_declared": 5.0,
+        "fps_delivered": 4.9,
+        "reconnects": 1,
+        "updated_at": "",
+    }
+    status = CameraStatus(**fields | {name: others.pop(name) for name in fields if name in others})
     found = {"outcome": None, "picture_number": 0, "ledgers": {}} | others
     return CameraView(name, status if age_s is not None else None, age_s, **found)
 
@@ -108,6 +111,31 @@ def test_reasons_come_with_the_largest_first() -> None:
     assert words.reasons({"superseded": 3, "too-old": 1200, "empty": 0}) == "too-old 1,200, superseded 3"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nothing is known", "Nothing is known"),
+        ("streamer.frames is missing", "streamer.frames is missing"),
+        ("decode: too many", "decode: too many"),
+        ("`streamer audit` checks", "`streamer audit` checks"),
+        ("", ""),
+    ],
+)
+def test_texts_begin_with_a_capital_letter_but_names_stay(text: str, said: str) -> None:
+    assert words.capitalised(text) == said
+
+
+def test_a_message_becomes_a_sentence() -> None:
+    assert words.sentence("no broker answers") == "No broker answers."
+    assert words.sentence("Start one.") == "Start one."
+
+
+def test_what_stands_between_backticks_is_code() -> None:
+    assert words.pieces("run `streamer audit` now") == [("run ", False), ("streamer audit", True), (" now", False)]
+    assert words.pieces("`a`") == [("a", True)]
+    assert words.pieces("one ` alone") == [("one ` alone", False)]
+
+
 # -- the summary ----------------------------------------------------------------------------------
 
 
@@ -147,9 +175,44 @@ def test_a_workers_line_has_its_soonest_loss() -> None:
     assert devices.worker_row(worker(horizons_s=(300.0,)))["horizon_tone"] == "warn"
 
 
+def test_a_page_draws_so_many_partitions_and_pipelines_and_says_how_many_more() -> None:
+    step = StepStatus("decode", 9, 5.0, 18.0)
+    many = [worker(horizons_s=(None,) * 300, steps=(step,))] * 60
+    rows, more = devices.partition_rows(many)
+    assert (len(rows), more) == (1000, 17_000)
+    assert devices.partition_rows(many[:2])[1] == 0
+    shown, more = pipeline.drawn([worker(), *many])
+    assert (len(shown), more) == (50, 10)
+    assert pipeline.drawn([worker(), many[0]]) == ([many[0]], 0)
+
+
+def test_the_largest_figures_that_are_believed_can_be_shown() -> None:
+    partition = PartitionStatus(MAX_COUNT, MAX_COUNT, MAX_COUNT, MAX_COUNT, 1e100)
+    largest = worker(partitions=(partition,) * 2000, waiting_frames=MAX_COUNT, utilisation=1e100, batch_size_mean=1e100)
+    seen = camera(shed=dict.fromkeys(map(str, range(32)), MAX_COUNT), fps_delivered=1e100, fps_declared=-1e100)
+    rows = [
+        devices.worker_row(largest),
+        *devices.partition_rows([largest])[0],
+        ledger.row_of(seen, "line"),
+        *map(asdict, pipeline.shares((StepStatus("decode", MAX_COUNT, 1e100, -1e100),))),
+    ]
+    json.dumps(rows)
+    assert summary_of([seen] * 1000, {}).fps == pytest.approx(1e103)
+
+
+def test_what_is_left_out_is_said() -> None:
+    assert left_out.line_of(TotalsView({}, 0, 0, 0, 0, 0)) == ""
+    assert left_out.line_of(TotalsView({}, 0, 0, 1200, 1, 0)) == "Not shown: 1,200 cameras, 1 group that had no room."
+    assert left_out.line_of(TotalsView({}, 2, 1, 0, 0, 3)) == (
+        "Not shown: 3 workers that had no room; 1 record that came too fast to be read; "
+        "2 records that cannot be read."
+    )
+
+
 def test_a_result_leads_to_its_frame() -> None:
     row = results.row_of(outcome(frame_id="gate/a b/7"))
     assert row["sequence_link"] == "/frame?id=gate%2Fa%20b%2F7"
+    assert results.row_of(outcome(frame_id="theirs"))["sequence_link"] == "/frame?id=theirs&everywhere=1"
     assert (row["score"], row["latency"]) == ("98.3 %", "13.0 ms")
     assert results.row_of(outcome("skipped", label="", score=None, reason="too-old"))["label"] == "too-old"
 

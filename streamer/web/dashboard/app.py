@@ -20,7 +20,6 @@ from streamer.web.dashboard.pipeline import PipelinePage
 from streamer.web.dashboard.results import ResultsPage
 from streamer.web.dashboard.throughput import ThroughputPage
 from streamer.web.dashboard.wall import WallPage
-from streamer.web.parts import empty
 from streamer.web.server import PACKED
 from streamer.web.shelf import PictureShelf
 from streamer.web.shell import Place, Shell
@@ -32,11 +31,11 @@ DEVICES = Place("/devices", "Devices", "memory", "workers, their load, and how f
 RESULTS = Place("/results", "Results", "list_alt", "as they come")
 DEAD_LETTERS = Place("/dead-letters", "Dead letters", "report", "frames that could not be classified")
 PIPELINE = Place("/pipeline", "Pipeline", "account_tree", "where a consumer's time goes")
-FRAME = Place("/frame", "Frame", "image")
-_PLACES = (WALL, THROUGHPUT, LEDGER, DEVICES, RESULTS, DEAD_LETTERS, PIPELINE)
+FRAME = Place("/frame", "Frame", "image_search", "one frame by its id, and where its milliseconds went")
+_PLACES = (WALL, THROUGHPUT, LEDGER, DEVICES, RESULTS, DEAD_LETTERS, PIPELINE, FRAME)
 
 _MAX_ASKED_BYTES = 512 * 1024
-_MAX_ID_CHARS = 1000
+_MAX_TITLE_CHARS = 100
 _NOT_TO_BE_KEPT = {"Cache-Control": "no-store"}
 
 
@@ -103,12 +102,10 @@ class Dashboard:
 
         @ui.page(FRAME.path)
         def frame(request: Request) -> None:
-            frame_id = request.query_params.get("id", "")
-            with shell.page(request, FRAME):
-                if not frame_id or len(frame_id) > _MAX_ID_CHARS:
-                    empty("image_search", "No frame", "Open one from the cameras, the results or the dead letters.")
-                else:
-                    FramePage(self._kafka, self._topics, self._desk, self._shelf, frame_id)
+            frame_id = request.query_params.get("id", "").strip()
+            everywhere = "everywhere" in request.query_params
+            with shell.page(request, FRAME, frame_id[:_MAX_TITLE_CHARS]):
+                FramePage(self._kafka, self._topics, self._desk, self._shelf, frame_id, does_look_everywhere=everywhere)
 
     def _problem(self) -> str:
         return self._site.state.problem

@@ -25,19 +25,21 @@ from streamer.web.asking import Desk
 from streamer.web.dashboard.frame import address_of
 from streamer.web.dashboard.pictures import image_type
 from streamer.web.errors import WebError
-from streamer.web.parts import Column, LiveTable, Text, empty, panel
+from streamer.web.parts import Column, LiveTable, Prose, Text, empty, panel
 from streamer.web.shelf import PictureShelf
 
 _INTERVAL_S = 1.0
 _LISTED = 500
 _ERRORS = (MessagingError, DeadLetterError, WebError)
+#: Where there is no room beside the list, the chosen one stands below it, out of sight.
+_SCROLL = "getHtmlElement(%d).scrollIntoView({block: innerWidth > 1100 ? 'nearest' : 'start'})"
 _COLUMNS = (
     Column("place", "", kind="button", is_sortable=False),
-    Column("time", "Given up"),
     Column("camera", "Camera"),
     Column("reason", "Reason", kind="tag"),
-    Column("group", "Group"),
     Column("error", "Error"),
+    Column("time", "Given up"),
+    Column("group", "Group"),
     Column("size", "Size", kind="number"),
 )
 
@@ -56,7 +58,7 @@ class DeadLettersPage:
             )
         with ui.element("div").classes("letter") as self._both:
             self._table = LiveTable(_COLUMNS, key="place", page_rows=25, label="Dead letters, newest first")
-            self._chosen = ui.element("div")
+            self._chosen = ui.element("div").classes("letter-chosen")
             with self._chosen:
                 empty("touch_app", "Choose a dead letter", "Its picture and its reason are shown here.")
         find.bind_value_to(self._table.table, "filter", forward=lambda text: text or "")
@@ -84,11 +86,12 @@ class DeadLettersPage:
         except _ERRORS as exc:
             self._chosen.clear()
             with self._chosen:
-                empty("search_off", "Not found", f"{exc}.")
+                empty("search_off", "Not found", words.sentence(str(exc)))
             return
         self._chosen.clear()
         with self._chosen:
             self._draw(found, data, why)
+        ui.run_javascript(_SCROLL % self._chosen.id)
 
     def _fetch(self, place: str) -> tuple[WholeDeadLetter, bytes, str]:
         """Read a dead letter and its bytes, or why there are none; this blocks."""
@@ -110,7 +113,7 @@ class DeadLettersPage:
                 image.props["src"] = f"/api/picture/{self._shelf.put(data, kind)}"
                 image.props["alt"] = f"Frame {letter.frame_id}"
             else:
-                Text("p", why or "Its bytes cannot be shown as a picture.").classes("muted")
+                Prose("p", words.sentence(why or "its bytes cannot be shown as a picture")).classes("muted")
             with ui.element("dl").classes("facts"):
                 for name, value in (
                     ("Reason", letter.reason),
@@ -118,17 +121,19 @@ class DeadLettersPage:
                     ("Camera", letter.camera),
                     ("Group", letter.group),
                     ("Read at", f"{letter.original_topic}-{letter.original_partition} offset {letter.original_offset}"),
-                    ("Put back", f"{letter.replay} times" if letter.replay else "never"),
+                    ("Put back before", f"{letter.replay} times" if letter.replay else "never"),
                 ):
                     Text("dt", name)
                     Text("dd", value)
-            said = Text("p").classes("muted").props('role="status" aria-live="polite"')
+            said = Prose("p").classes("muted")
+            said.props('role="status" aria-live="polite"')
             with ui.element("div").classes("toolbar"):
                 button = ui.button("Put back").props("unelevated no-caps")
-                button.on_click(lambda: self._ask_first(found, button, said))
-                ui.link("All about the frame", address_of(letter.frame_id)).classes("cell-link")
+                link = ui.link("All about the frame", address_of(letter.frame_id, does_look_everywhere=True))
+                link.classes("cell-link")
+                button.on_click(lambda: self._ask_first(found, button, said, link))
 
-    async def _ask_first(self, found: WholeDeadLetter, button: ui.button, said: Text) -> None:
+    async def _ask_first(self, found: WholeDeadLetter, button: ui.button, said: Prose, link: ui.link) -> None:
         letter = found.stored.letter
         with ui.dialog() as dialog, ui.element("div").classes("dialog-card"):
             Text("h2", "Put this frame back?").classes("panel-title")
@@ -143,24 +148,28 @@ class DeadLettersPage:
             return
         button.disable()
         said.show("Putting it back …")
+        is_done = False
         try:
-            said.show(await self._desk.ask(self._replay, str(found.stored.place)))
+            is_done, text = await self._desk.ask(self._replay, str(found.stored.place))
         except _ERRORS as exc:
-            said.show(f"{exc}.")
-        finally:
+            text = words.sentence(str(exc))
+        said.show(text)
+        if is_done:
+            link.set_text("See what becomes of it")  # once more would put back another copy
+        else:
             button.enable()
 
-    def _replay(self, place: str) -> str:
-        """Put one frame back, and say in a line what came of it; this blocks."""
+    def _replay(self, place: str) -> tuple[bool, str]:
+        """Put one frame back; return whether it was, and in a line what came of it; this blocks."""
         plan = plan_replay(self._kafka, self._topics, Filters(ids=[place]))
         if plan.answered:
-            return "Nothing was put back: its group has a result of this frame by now."
+            return False, "Nothing was put back: its group has a result of this frame by now."
         if not plan.letters:
-            return "Nothing was put back: a newer dead letter of this frame has taken its place."
+            return False, "Nothing was put back: a newer dead letter of this frame has taken its place."
         report = put_back(self._kafka, self._topics, plan)
         if report.failures:
-            return f"It could not be put back: {report.failures[0].error}."
-        return f"Put back on {self._topics.frames}."
+            return False, words.sentence(f"it could not be put back: {report.failures[0].error}")
+        return True, f"Put back on {self._topics.frames}."
 
 
 def row_of(letter: DeadLetterView) -> dict[str, Any]:

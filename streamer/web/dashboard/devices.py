@@ -1,5 +1,7 @@
 """The workers and their devices: how full the batches are, how busy the device, and how far behind."""
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from nicegui import ui
@@ -9,33 +11,36 @@ from streamer.watch.site import Site
 from streamer.watch.views import WorkerView
 from streamer.web import words
 from streamer.web.dashboard import states
-from streamer.web.parts import Column, Figure, LiveTable, empty, panel
+from streamer.web.dashboard.left_out import LeftOut
+from streamer.web.parts import Column, Figure, LiveTable, Text, empty, panel
 
 _INTERVAL_S = 1.0
 _WORKERS = (
     Column("group", "Group"),
     Column("device", "Device"),
-    Column("worker", "Worker"),
     Column("state", "State", kind="tag"),
-    Column("model", "Model"),
+    Column("horizon", "Loss horizon", kind="tag"),
+    Column("lag", "Lag", kind="number"),
+    Column("lost", "Lost", kind="number"),
     Column("utilisation", "Utilisation", kind="bar"),
     Column("batch", "Batch size", kind="number"),
     Column("waiting", "Waiting", kind="number"),
     Column("in_flight", "In flight", kind="number"),
-    Column("lag", "Lag", kind="number"),
-    Column("horizon", "Loss horizon", kind="tag"),
-    Column("lost", "Lost", kind="number"),
+    Column("worker", "Worker"),
+    Column("model", "Model"),
 )
 _PARTITIONS = (
     Column("group", "Group"),
     Column("partition", "Partition", kind="number"),
-    Column("worker", "Worker"),
-    Column("position", "Next offset", kind="number"),
     Column("lag", "Lag", kind="number"),
     Column("horizon", "Loss horizon", kind="tag"),
+    Column("position", "Next offset", kind="number"),
+    Column("worker", "Worker"),
 )
 #: Frames are deleted unread so soon: somebody has to do something.
 _SOON_S = 60.0
+#: Every one of them is worked out and compared once a second.
+_MAX_PARTITION_ROWS = 1000
 
 
 class DevicesPage:
@@ -52,6 +57,8 @@ class DevicesPage:
         self._table = LiveTable(_WORKERS, page_rows=25, label="Workers")
         with panel("Partitions", "who reads what, and how far behind") as self._panel:
             self._partitions = LiveTable(_PARTITIONS, page_rows=10, label="Partitions")
+            self._more = Text("p").classes("muted")
+        self._left_out = LeftOut(site)
         self._empty = empty(
             "memory",
             "No worker yet",
@@ -65,8 +72,11 @@ class DevicesPage:
         workers = self._site.workers()
         self._table.show([worker_row(worker) for worker in workers])
         running = [worker for worker in workers if states.worker_state(worker.status, worker.age_s)[1] != "bad"]
-        partitions = [partition_row(worker, each) for worker in running for each in worker.status.partitions]
+        partitions, more = partition_rows(running)
         self._partitions.show(partitions)
+        self._more.show(f"and {words.count(more)} more")
+        self._more.set_visibility(more > 0)
+        self._left_out.refresh()
         self._panel.set_visibility(bool(partitions))
         self._figures.set_visibility(bool(workers))
         self._empty.set_visibility(not workers)
@@ -116,6 +126,13 @@ def worker_row(worker: WorkerView) -> dict[str, Any]:
         "lag": sum(each.lag or 0 for each in status.partitions),
         "lost": status.frames_lost,
     } | _horizon(soonest(list(status.partitions)))
+
+
+def partition_rows(workers: Sequence[WorkerView]) -> tuple[list[dict[str, Any]], int]:
+    """Return the lines of the partitions that workers hold, 1,000 at the most, and how many more there are."""
+    held = ((worker, each) for worker in workers for each in worker.status.partitions)
+    rows = [partition_row(*each) for each in islice(held, _MAX_PARTITION_ROWS)]
+    return rows, sum(len(worker.status.partitions) for worker in workers) - len(rows)
 
 
 def partition_row(worker: WorkerView, partition: PartitionStatus) -> dict[str, Any]:

@@ -9,21 +9,22 @@ from streamer.watch.views import CameraView
 from streamer.web import words
 from streamer.web.dashboard import states
 from streamer.web.dashboard.groups import GroupChoice
-from streamer.web.parts import Column, LiveTable, Text, empty
+from streamer.web.dashboard.left_out import LeftOut
+from streamer.web.parts import Column, LiveTable, Prose, empty
 
 _INTERVAL_S = 1.0
 _COLUMNS = (
     Column("camera", "Camera"),
     Column("state", "State", kind="tag"),
-    Column("fps", "Frames/s", kind="number"),
-    Column("reconnects", "Reconnects", kind="number"),
+    Column("classified", "Classified", kind="number"),
+    Column("dead", "Dead letters", kind="number"),
+    Column("shed", "Shed", kind="number"),
+    Column("skipped", "Skipped", kind="number"),
+    Column("timed", "Timed", kind="number"),
     Column("captured", "Captured", kind="number"),
     Column("sent", "Sent", kind="number"),
-    Column("shed", "Shed", kind="number"),
-    Column("classified", "Classified", kind="number"),
-    Column("timed", "Timed", kind="number"),
-    Column("skipped", "Skipped", kind="number"),
-    Column("dead", "Dead letters", kind="number"),
+    Column("fps", "Frames/s", kind="number"),
+    Column("reconnects", "Reconnects", kind="number"),
     Column("why", "Reasons"),
 )
 
@@ -39,12 +40,13 @@ class LedgerPage:
             find = ui.input(placeholder="Find a camera").props('dense outlined clearable aria-label="Find a camera"')
         self._table = LiveTable(_COLUMNS, key="camera", page_rows=50, label="Ledger of the cameras")
         find.bind_value_to(self._table.table, "filter", forward=lambda text: text or "")
-        self._note = Text(
+        self._note = Prose(
             "p",
-            "Captured, sent and shed are of the camera's session; outcomes are counted since this dashboard watches. "
-            "`streamer audit` checks that nothing is missing.",
+            "Captured, sent and shed are of the camera's session, as of its last report; outcomes are counted since "
+            "this dashboard watches. `streamer audit` checks that nothing is missing.",
         )
         self._note.classes("muted")
+        self._left_out = LeftOut(site)
         self._empty = empty(
             "fact_check",
             "No camera yet",
@@ -59,6 +61,7 @@ class LedgerPage:
         rows = [row_of(camera, group) for camera in self._site.cameras()]
         self._table.show(rows)
         self._note.set_visibility(bool(rows))
+        self._left_out.refresh()
         self._empty.set_visibility(not rows)
 
 

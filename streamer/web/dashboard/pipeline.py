@@ -7,16 +7,25 @@ from nicegui import ui
 from messaging.status import StepStatus
 from streamer.watch.site import Site
 from streamer.watch.views import WorkerView
+from streamer.web import words
 from streamer.web.dashboard import states
 from streamer.web.parts import Text, empty, panel
 from streamer.web.steps import StepShare, StepsView, shares_of
 
 _INTERVAL_S = 1.0
+#: Each is drawn, and compared once a second.
+_MAX_WORKERS = 50
 
 
 def shares(steps: Sequence[StepStatus]) -> list[StepShare]:
     """Return what is drawn of a worker's steps; a worker does not say how many threads each has."""
     return shares_of([(step.name, step.executions, step.execution_ms_mean, step.waiting_ms_mean) for step in steps])
+
+
+def drawn(workers: Sequence[WorkerView]) -> tuple[list[WorkerView], int]:
+    """Return the workers whose pipelines are drawn, and how many more have one."""
+    with_steps = [worker for worker in workers if worker.status.steps]
+    return with_steps[:_MAX_WORKERS], max(len(with_steps) - _MAX_WORKERS, 0)
 
 
 class PipelinePage:
@@ -27,6 +36,7 @@ class PipelinePage:
         self._site = site
         self._list = ui.element("div").classes("stack")
         self._views: dict[str, tuple[StepsView, Text]] = {}
+        self._more = Text("p").classes("muted")
         self._note = Text(
             "p",
             "Means since the worker's start: of one execution, which takes a whole micro-batch, and of a frame's wait "
@@ -42,7 +52,7 @@ class PipelinePage:
         ui.timer(_INTERVAL_S, self._look)
 
     def _look(self) -> None:
-        workers = [worker for worker in self._site.workers() if worker.status.steps]
+        workers, more = drawn(self._site.workers())
         if [worker.name for worker in workers] != list(self._views):
             self._list.clear()
             with self._list:
@@ -53,6 +63,8 @@ class PipelinePage:
             word, _ = states.worker_state(worker.status, worker.age_s)
             made_by = f"{worker.status.model} on {worker.status.backend}"
             state.show(f"{word} · {made_by} · batches of {worker.status.batch_size_mean:.1f}")
+        self._more.show(f"and {words.count(more)} more workers" if more > 1 else "and one more worker")
+        self._more.set_visibility(more > 0)
         self._note.set_visibility(bool(workers))
         self._empty.set_visibility(not workers)
 

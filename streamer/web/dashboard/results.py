@@ -2,7 +2,6 @@
 
 from collections import deque
 from typing import Any
-from urllib.parse import quote
 
 from nicegui import ui
 
@@ -11,6 +10,7 @@ from streamer.watch.site import Site
 from streamer.watch.views import OutcomeView
 from streamer.web import words
 from streamer.web.dashboard import states
+from streamer.web.dashboard.frame import address_of
 from streamer.web.parts import Column, LiveTable, empty
 
 _INTERVAL_S = 1.0
@@ -19,11 +19,11 @@ _COLUMNS = (
     Column("time", "Captured", is_sortable=False),
     Column("camera", "Camera", is_sortable=False),
     Column("sequence", "Frame", kind="link", is_sortable=False),
-    Column("status", "Outcome", kind="tag", is_sortable=False),
     Column("label", "Label or reason", is_sortable=False),
     Column("score", "Score", kind="bar", is_sortable=False),
-    Column("truth", "Truth", is_sortable=False),
+    Column("status", "Outcome", kind="tag", is_sortable=False),
     Column("latency", "Latency", kind="number", is_sortable=False),
+    Column("truth", "Truth", is_sortable=False),
     Column("group", "Group", is_sortable=False),
 )
 _STATUSES = ("every outcome", "classified", "timed", "skipped", "dead-lettered", "not what it really is")
@@ -88,7 +88,7 @@ def row_of(outcome: OutcomeView) -> dict[str, Any]:
         "time": time,
         "camera": outcome.camera,
         "sequence": f"#{outcome.sequence}",
-        "sequence_link": f"/frame?id={quote(outcome.frame_id, safe='')}",
+        "sequence_link": address_of(outcome.frame_id),
         "status": outcome.status,
         "status_tone": states.outcome_tone(outcome.status),
         "label": outcome.label or outcome.reason,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
+from messaging.outcome import LATENCY_PARTS
 from streamer.watch.site import Site
 from streamer.watch.views import SecondView
 from streamer.web.dashboard.groups import GroupChoice
@@ -12,14 +13,7 @@ from streamer.web.parts import TimeChart, empty
 _INTERVAL_S = 1.0
 _STATUSES = {"classified": "classified", "timed": "timed", "skipped": "skipped", "dead-lettered": "dead letters"}
 #: The parts tile the total; they come in the order of a frame's way.
-_PARTS = {
-    "transport": "transport",
-    "batch_wait": "batch wait",
-    "decode": "decode",
-    "device_wait": "device wait",
-    "inference": "inference",
-    "order_wait": "order wait",
-}
+_PARTS = {part: part.replace("_", " ") for part in LATENCY_PARTS}
 _P95 = "total, p95"
 
 

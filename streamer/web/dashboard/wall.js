@@ -186,14 +186,19 @@ export default {
       this.isAsking = true;
       let wait_ms = 2000;
       try {
-        const numbers = {};
+        const group = this.group || "";
+        const numbers = Object.create(null); // a camera may be called __proto__
         for (const name of this.inSight) numbers[name] = this.tiles.get(name)?.number ?? 0;
         const response = await fetch("/api/wall", {
           method: "POST",
           headers: { "content-type": "application/json" },
-          body: JSON.stringify({ numbers, group: this.group || "" }),
+          body: JSON.stringify({ numbers, group }),
         });
-        if (response.ok) wait_ms = this.take(await response.arrayBuffer());
+        if (response.ok) {
+          const block = await response.arrayBuffer();
+          // Meanwhile another group may have been chosen, and these are not its labels.
+          wait_ms = group === (this.group || "") ? this.take(block) : 0;
+        }
       } catch {
         // The server is away; the shell says so.
       } finally {

@@ -8,6 +8,7 @@ from nicegui.element import Element
 from streamer.watch.site import Site
 from streamer.web import words
 from streamer.web.dashboard.groups import GroupChoice
+from streamer.web.dashboard.left_out import LeftOut
 from streamer.web.dashboard.summary import Summary, summary_of
 from streamer.web.parts import Figure, empty
 
@@ -56,6 +57,7 @@ class WallPage:
         find.on_value_change(lambda event: self._wall.set("filter", event.value or ""))
         pause.on_value_change(lambda event: self._wall.set("paused", event.value))
         size.on_value_change(lambda event: self._wall.set("tile_px", event.value))
+        self._left_out = LeftOut(site)
         self._empty = empty(
             "videocam_off",
             "No camera yet",
@@ -70,6 +72,7 @@ class WallPage:
         self._wall.set("group", group)
         cameras = self._site.cameras(group)
         self._show(summary_of(cameras, {group: self._site.seconds(group) for group in self._site.groups()}))
+        self._left_out.refresh()
         self._empty.set_visibility(not cameras)
         self._wall.set_visibility(bool(cameras))
         self._toolbar.set_visibility(bool(cameras))
