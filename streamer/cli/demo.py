@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamer.demo.demo import Progress
 
 
-class _Shown:
+class Shown:
     """The progress on standard error: one line that is overwritten at a terminal, else a line for each step."""
 
     def __init__(self, seconds: timedelta | None) -> None:
@@ -25,6 +25,7 @@ class _Shown:
         self._is_kafka_said = self._is_address_said = False
 
     def __call__(self, progress: "Progress") -> None:
+        """Show how far it is, and say once where things are."""
         if not self._is_kafka_said:
             self._is_kafka_said, at = True, progress.bootstrap_servers
             command = f"streamer results --latency --bootstrap-servers {at}"
@@ -62,7 +63,7 @@ def _run(call: Call) -> int:
     seconds = None if has_dashboard and "demo.seconds" not in call.loaded.origins else settings.seconds
     frames = max(round(settings.fps * seconds.total_seconds()), 1) if seconds is not None else None
     plan = DemoPlan(settings.cameras, settings.fps, frames, has_dashboard)
-    figures = Demo(plan, _Shown(seconds), show_start).run(stop)
+    figures = Demo(plan, Shown(seconds), show_start).run(stop)
     if call.arguments.json:
         print_json(figures)
     else:

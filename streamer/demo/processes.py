@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Self
 
+from messaging.bound_process import bound_to_this
 from streamer.demo.errors import DemoError
 
 _STOP_TIMEOUT_S = 20.0
@@ -30,9 +31,9 @@ class CommandProcess:
         self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `stop`
 
     def start(self, environ: Mapping[str, str]) -> None:
-        """Start it in a process group of its own, so that Ctrl-C reaches it through us alone."""
+        """Start it in a process group of its own, so that Ctrl-C reaches it through us alone; it ends with us."""
         self._process = subprocess.Popen(
-            self._arguments,
+            bound_to_this(self._arguments, signal.SIGTERM),
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._errors,

@@ -82,6 +82,8 @@ class Backlog:
             with TopicReader(self._cluster, self._topic, from_beginning=False) as reader:
                 ends = reader.end_offsets()
             self._ends = {TopicPartition(self._topic, partition): end for partition, end in ends.items() if end > 0}
+        if not self._ends:
+            return True
         with closing(self._cluster.admin()) as admin:
             committed = admin.list_group_offsets({self._group: list(self._ends)}).get(self._group, {})
         return all(

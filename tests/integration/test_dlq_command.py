@@ -295,9 +295,11 @@ def test_show_has_every_fact_and_header(stage: Stage, capsys: Capture) -> None:
         f"{stage.topics.frames}-{frames[1].partition} offset",
         "header ce_truth",
         "truth-1",
-        " bytes ",
+        "left behind",
     ):
         assert text in out
+    assert dlq(stage, "show", "0:2") == 0
+    assert re.search(r"size +│ +\d+ bytes", capsys.readouterr().out)
     assert dlq(stage, "show", "b/test/0", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["id"], shown["group"], shown["others"]) == ("0:2", "h", [])

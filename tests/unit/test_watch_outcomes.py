@@ -39,8 +39,9 @@ def test_a_dead_letter() -> None:
         result_record(group="g" * 2_000),
         result_record(source=FrameLocation("t" * 1_000, 0, 0)),
         result_record(label="l" * 2_000_000),
+        result_record(sequence=10**18),
     ],
-    ids=["no json", "empty", "no time", "long camera", "long group", "long topic", "large"],
+    ids=["no json", "empty", "no time", "long camera", "long group", "long topic", "large", "huge sequence"],
 )
 def test_what_is_no_result_is_refused(bad: object) -> None:
     with pytest.raises(MessageError):

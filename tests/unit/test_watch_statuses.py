@@ -1,5 +1,7 @@
 """The newest status of each camera and worker."""
 
+from typing import Any
+
 import pytest
 
 from messaging.errors import MessageError
@@ -7,6 +9,12 @@ from messaging.status import PartitionStatus, StepStatus
 from streamer.watch.statuses import Statuses
 from tests.fakes.records import record
 from tests.fakes.watched import NOW_S, camera_status, status_record, worker_status
+
+
+def short_record(status: Any) -> Any:
+    """A record that leaves out what need not be said."""
+    written = status_record(status)
+    return written._replace(value=written.value.replace(b',"loss_horizon_s":null', b""))
 
 
 def test_the_newest_status_of_each_is_kept() -> None:
@@ -45,7 +53,7 @@ def test_a_deleted_status_is_forgotten() -> None:
         status_record(worker_status(model="m" * 200_000)),
         status_record(camera_status(shed={f"reason-{number}": 1 for number in range(33)})),
         status_record(worker_status(steps=(StepStatus("decode", 1, 5.0, 1.0),) * 33)),
-        status_record(worker_status(partitions=(PartitionStatus(0, 0, 0, 0),) * 2001)),
+        short_record(worker_status(partitions=(PartitionStatus(0, 0, 0, 0),) * 2001)),
         status_record(worker_status(first_offsets={str(number): 0 for number in range(2001)})),
         status_record(worker_status(partitions=(PartitionStatus(0, 0, 0, 10**30),))),
     ],

@@ -204,8 +204,7 @@ def test_what_is_left_out_is_said() -> None:
     assert left_out.line_of(TotalsView({}, 0, 0, 0, 0, 0)) == ""
     assert left_out.line_of(TotalsView({}, 0, 0, 1200, 1, 0)) == "Not shown: 1,200 cameras, 1 group that had no room."
     assert left_out.line_of(TotalsView({}, 2, 1, 0, 0, 3)) == (
-        "Not shown: 3 workers that had no room; 1 record that came too fast to be read; "
-        "2 records that cannot be read."
+        "Not shown: 3 workers that had no room; 1 record that came too fast to be read; 2 records that cannot be read."
     )
 
 
