@@ -48,14 +48,14 @@ class Prose(Element):
     def __init__(self, tag: str = "p", text: str = "") -> None:
         """Make the element."""
         super().__init__(tag)
-        self._text = ""
+        self._shown = ""
         self.show(text)
 
     def show(self, text: str) -> None:
         """Change the text; where it stays the same, nothing is sent."""
-        if text == self._text:
+        if text == self._shown:
             return
-        self._text = text
+        self._shown = text
         self.clear()
         with self:
             for piece, is_code in words.pieces(words.capitalised(text)):

@@ -8,6 +8,9 @@ from streamer.watch.outcomes import RecentOutcomes, view_dead_letter, view_resul
 from tests.fakes.records import TIME_US, TRACEPARENT, record
 from tests.fakes.watched import dead_letter_record, outcome_view, result_record, shed_record
 
+RESULT = result_record()
+HUGE = RESULT._replace(value=RESULT.value.replace(b'"sequence":0', b'"sequence":1' + b"0" * 30))
+
 
 def test_a_result() -> None:
     view = view_result(result_record(sequence=4, truth="bolt", degraded=True), 7)
@@ -39,7 +42,7 @@ def test_a_dead_letter() -> None:
         result_record(group="g" * 2_000),
         result_record(source=FrameLocation("t" * 1_000, 0, 0)),
         result_record(label="l" * 2_000_000),
-        result_record(sequence=10**18),
+        HUGE,
     ],
     ids=["no json", "empty", "no time", "long camera", "long group", "long topic", "large", "huge sequence"],
 )
