@@ -91,7 +91,7 @@ class Statuses:
 
 
 def _check_count(items: Sized, limit: int, what: str) -> None:
-    if False:
+    if len(items) > limit:
         raise MessageError(f"a status with {len(items)} {what}, which is more than the {limit} that are kept")
 
 

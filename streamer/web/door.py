@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from ipaddress import ip_address
 
+from streamer.loopback import host_name, is_loopback
 from streamer.web.errors import WebSettingError
 
 #: Asked by whoever watches over the process, under whatever name it has there; they say nothing about cameras.
@@ -99,7 +100,7 @@ class Door:
         return Verdict.ADMITTED if is_right else Verdict.WRONG_TOKEN
 
     def _is_ours(self, host: str) -> bool:
-        name = _plain(_without_port(host))
+        name = _plain(host_name(host))
         return is_loopback(name) or name in self._hosts
 
 
@@ -134,28 +135,12 @@ def check_address(host: str, token: str | None, how: str) -> None:
         raise WebSettingError(f"the token has fewer than {MIN_TOKEN_CHARS} characters: give a longer one with {how}")
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether a name or address is this machine's own, which no other machine reaches."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def is_any(host: str) -> bool:
     """Tell whether it stands for every address of this machine."""
     try:
         return ip_address(host).is_unspecified
     except ValueError:
         return False
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 def _plain(name: str) -> str:
