@@ -132,6 +132,7 @@ class StatusReporter:
             if position is not None:
                 self.seen(partition, position)
         unread = self._unread.look(now_s, made_at_us, positions)
+        statistics = self._pipeline.statistics()
         self._telemetry.unread(unread)
         return WorkerStatus(
             group=identity.group,
@@ -163,7 +164,8 @@ class StatusReporter:
             frames_lost=counts.lost_to_retention,
             batch_size_mean=round(counts.mean_batch_size, 3),
             utilisation=self.utilisation,
-            steps=tuple(_step(step) for step in self._pipeline.statistics()),
+            steps=tuple(_step(step) for step in statistics),
+            bottleneck=statistics.bottleneck or "",
             updated_at=format_us(made_at_us),
         )
 

@@ -85,7 +85,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", 
         waiting_frames: Frames polled and not yet in a micro-batch.
         frames_in_flight: Frames polled and not yet committed.
         frames_lost: Frames that retention deleted before this worker had read them, since its start.
-        utilisation: Share of the last second in which the device had work, 0–1.
+        utilisation: Share of the last second in which the device's places had batches, 0–1.
+        bottleneck: The step with the lowest capacity; "" while nothing is known of it.
     """
 
     group: str
@@ -110,6 +111,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", 
     steps: tuple[StepStatus, ...]
     updated_at: str
     frames_lost: Count = 0
+    bottleneck: str = ""
 
 
 Status = CameraStatus | WorkerStatus

@@ -17,9 +17,10 @@ _INTERVAL_S = 1.0
 _MAX_WORKERS = 50
 
 
-def shares(steps: Sequence[StepStatus]) -> list[StepShare]:
-    """Return what is drawn of a worker's steps; a worker does not say how many threads each has."""
-    return shares_of([(step.name, step.executions, step.execution_ms_mean, step.waiting_ms_mean) for step in steps])
+def shares(steps: Sequence[StepStatus], bottleneck: str = "") -> list[StepShare]:
+    """Return what is drawn of a worker's steps, and of the one that holds the others up, as the worker says."""
+    figures = [(step.name, step.executions, step.execution_ms_mean, step.waiting_ms_mean) for step in steps]
+    return shares_of(figures, bottleneck or None)
 
 
 def drawn(workers: Sequence[WorkerView]) -> tuple[list[WorkerView], int]:
@@ -59,7 +60,7 @@ class PipelinePage:
                 self._views = {worker.name: self._drawn(worker) for worker in workers}
         for worker in workers:
             steps, state = self._views[worker.name]
-            steps.show(shares(worker.status.steps))
+            steps.show(shares(worker.status.steps, worker.status.bottleneck))
             word, _ = states.worker_state(worker.status, worker.age_s)
             made_by = f"{worker.status.model} on {worker.status.backend}"
             state.show(f"{word} · {made_by} · batches of {worker.status.batch_size_mean:.1f}")
