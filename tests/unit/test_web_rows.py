@@ -251,10 +251,10 @@ def test_the_bottleneck_is_what_takes_the_longest() -> None:
     decode, classify = pipeline.shares(steps)
     assert (decode.is_bottleneck, classify.is_bottleneck) == (False, True)
     assert (classify.execution_percent, decode.waiting_percent) == (50.0, 100.0)
+    said = pipeline.shares(steps, "decode")
+    assert [share.is_bottleneck for share in said] == [True, False], "the worker knows its threads"
 
 
 def test_without_work_there_is_no_bottleneck() -> None:
     assert not any(share.is_bottleneck for share in pipeline.shares((StepStatus("decode", 0, 0.0, 0.0),)))
-    said = pipeline.shares(steps, "decode")
-    assert [share.is_bottleneck for share in said] == [True, False], "what the worker says counts: it knows its threads"
     assert pipeline.shares(()) == []
