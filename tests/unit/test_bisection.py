@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from consumers.batch import Batch
 from consumers.bisection import after_failure, after_success
+from consumers.device_load import DeviceLoad
 from consumers.events import Events
 from consumers.freshness import Freshness
 from consumers.steps import classification_steps
@@ -37,7 +38,8 @@ class Line:
         self.backend = backend
         self.trials = len(backend.taken)
         freshness = Freshness("every-frame", None)
-        steps = classification_steps(classifier, freshness, Events(), capacity=64, top=1, decode_threads=1)
+        load = DeviceLoad(backend.slots)
+        steps = classification_steps(classifier, freshness, Events(), load, capacity=64, top=1, decode_threads=1)
         self.pipeline = Pipeline(steps, max_in_flight=UNBOUNDED)
         self.pipeline.start()
 

@@ -8,6 +8,7 @@ from threading import Event
 import pytest
 
 from consumers.batch import Batch
+from consumers.device_load import DeviceLoad
 from consumers.events import Events
 from consumers.steps import Classify, RowPool
 from engine.backends.base import BackendOptions
@@ -33,7 +34,7 @@ class Bench:
         self.classifier = open_classifier(str(model), backend, OPTIONS)
         self.device.on_load = self.spare.on_load = lambda _: hang(self.may_return)
         self.pool = RowPool(self.classifier.spec.preprocessing, 2)
-        self.classify = Classify(self.classifier, self.pool, Events())
+        self.classify = Classify(self.classifier, self.pool, Events(), DeviceLoad(1))
 
     def are_used_again(self) -> bool:
         """Let a batch through, whatever becomes of it; tell whether its rows are in the pool then."""
