@@ -113,7 +113,7 @@ def parse(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], Namespace]:
         # A misplaced argument may be a camera's address with its password.
         word = redact(unknown[0].partition("=")[0])
         secret = next((path for path, info in known_settings() if is_secret(info) and flag_name(path) == word), None)
-        if secret is not None:
+        if secret is not None and f"{word}-file" in known:
             raise UsageError(
                 f"{parser.prog}: {word} is no flag, since every user of this machine could read it: "
                 f"set {variable_name(secret)}, or give {word}-file PATH"

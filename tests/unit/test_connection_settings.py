@@ -21,6 +21,7 @@ from streamer.doctor.check import run_checks
 
 SECRET = "hunter2"
 SECRETS = [path for path, info in known_settings() if is_secret(info)]
+OF_KAFKA = [path for path in SECRETS if "." not in path]
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,7 @@ def test_a_secret_stands_in_one_place(name: str, monkeypatch: pytest.MonkeyPatch
         assert str(caught.value) == f"{variable_name(name)} and {second} give the same secret: leave one of them out"
 
 
-@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("name", OF_KAFKA)
 def test_a_secret_alone_says_what_else_it_needs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable_name(name), SECRET)
     needs = {
@@ -207,11 +208,17 @@ def test_the_doctor_shows_settings_that_do_not_do(given: dict[str, str], says: s
 
 
 def test_which_settings_are_secret() -> None:
-    assert SECRETS == ["sasl_password", "sasl_oauth_client_secret", "tls_key_password"]
+    assert OF_KAFKA == ["sasl_password", "sasl_oauth_client_secret", "tls_key_password"]
+    assert [*OF_KAFKA, "dashboard.token"] == SECRETS
 
 
-@pytest.mark.parametrize("name", SECRETS)
-@pytest.mark.parametrize("words", [["consume"], ["produce"], ["topics", "create"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        *((words, name) for words in (["consume"], ["produce"], ["topics", "create"]) for name in OF_KAFKA),
+        (["dashboard"], "dashboard.token"),
+    ],
+)
 def test_a_secret_is_no_flag(words: list[str], name: str) -> None:
     command: Command = import_module(f"streamer.cli.{words[0]}").COMMAND
     for word in words[1:]:
@@ -222,22 +229,22 @@ def test_a_secret_is_no_flag(words: list[str], name: str) -> None:
     for argv in ([flag_name(name), SECRET], [f"{flag_name(name)}={SECRET}"]):
         with pytest.raises(UsageError, match=f"{flag_name(name)} is no flag") as caught:
             parse(parser, argv)
-        assert f"set STREAMER_{name.upper()}, or give {flag_name(name)}-file" in str(caught.value)
+        assert f"set {variable_name(name)}, or give {flag_name(name)}-file" in str(caught.value)
         assert SECRET not in str(caught.value)
 
 
 def test_show_and_schema_mask_secrets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name in SECRETS:
-        monkeypatch.setenv(f"STREAMER_{name.upper()}", SECRET)
+        monkeypatch.setenv(variable_name(name), SECRET)
     assert main(["config", "show"]) == 0
     table = capsys.readouterr().out
     assert main(["config", "show", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert SECRET not in table + json.dumps(shown)
     assert table.count("***") == len(SECRETS)
-    assert all(shown[name] == {"value": "***", "origin": f"STREAMER_{name.upper()}"} for name in SECRETS)
+    assert all(shown[name] == {"value": "***", "origin": variable_name(name)} for name in SECRETS)
     properties = settings_schema()["properties"]
-    assert all("password" in json.dumps(properties[name]["anyOf"][0]) for name in SECRETS)
+    assert all("password" in json.dumps(properties[name]["anyOf"][0]) for name in OF_KAFKA)
     assert SECRET not in json.dumps(settings_schema())
 
 
