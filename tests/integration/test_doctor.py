@@ -1,6 +1,7 @@
 """`streamer doctor` on a real broker, on none, and on what only looks like one."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -96,7 +97,7 @@ def test_a_camera_whose_clock_is_ahead_is_named(
     clocks = checks["clocks of cameras and workers"]
     assert (code, clocks["state"]) == (0, "warn")
     assert clocks["found"].startswith("camera/ahead")
-    assert "3600 s ahead" in clocks["found"] or "3599 s ahead" in clocks["found"]
+    assert re.search(r" (3600|35\d\d) s ahead", clocks["found"]), "an hour, less what this took"
     assert "right" not in clocks["found"].replace("and", "")
     assert main(["doctor", *stage.flags()]) == 0
     shown = capsys.readouterr().out
