@@ -319,6 +319,8 @@ def interrupted(sdk: Sdk, model: ModelFile) -> Iterator["subprocess.Popen[str]"]
     """Another process that compiles, and whose compiler hangs."""
     (sdk.root / HANG_FILE).touch()
     code = (
+        # Where the tests run in the background, Ctrl-C is ignored by all that they start.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; from pathlib import Path\n"
         "from engine.backends.base import BackendOptions\n"
         "from engine.backends.qaic.backend import QaicBackend\n"
