@@ -77,12 +77,7 @@ class StatusReporter:
                     continue
                 if status.frames_topic == self._frames.topic and len(status.first_offsets) <= _MAX_PARTITIONS:
                     for partition, offset in status.first_offsets.items():
-                        if (
-                            partition.isascii()
-                            and partition.isdigit()
-                            and int(partition) < _MAX_PARTITIONS
-                            and offset >= 0
-                        ):
+                        if partition.isascii() and partition.isdigit() and int(partition) < _MAX_PARTITIONS:
                             self.seen(int(partition), offset)
 
         self._unread.expect(retention_of(self._publisher.cluster, self._frames.topic))
