@@ -2,7 +2,7 @@
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --locked --quiet --inexact --extra broker --extra dashboard
-BACKENDS := --extra openvino --extra qnn --extra tinygrad
+BACKENDS := --extra openvino --extra qnn --extra tinygrad --extra classifiers
 RUN := $(UV) run --no-sync
 
 .PHONY: help install backends demo test check lint types layers format bench fuzz test-faults chaos soak screenshots clean
@@ -17,7 +17,7 @@ help:  ## this list
 install: $(if $(findstring .uv/,$(UV)),.uv/bin/uv)  ## the project and its tools in .venv
 	$(SYNC)
 
-backends: install  ## and the software of every back end (another 700 MB)
+backends: install  ## and the software of every back end, torch with it (another 6 GB)
 	$(SYNC) $(BACKENDS)
 
 demo: install  ## broker, four cameras, a consumer, and the ledger at the end
