@@ -94,13 +94,18 @@ def feed(cluster: Kafka, topics: TopicNames, jpegs: list[bytes], frames: int, sa
 
 
 def consume(
-    cluster: Kafka, topics: TopicNames, model: Path, extra: list[str], variables: Mapping[str, str] | None = None
+    cluster: Kafka,
+    topics: TopicNames,
+    model: Path | None,
+    extra: list[str],
+    variables: Mapping[str, str] | None = None,
 ) -> tuple[float, float, dict[str, object]]:
     """Run the real command over a topic; return its CPU seconds, its peak memory in MB and its figures."""
+    said = ["--model", str(model)] if model is not None else []
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "streamer", "consume", "--model", str(model), "--until-idle", _IDLE, "--json",
+                sys.executable, "-m", "streamer", "consume", *said, "--until-idle", _IDLE, "--json",
                 "--bootstrap-servers", cluster.bootstrap_servers,
                 "--frames-topic", topics.frames, "--results-topic", topics.results, *extra,
             ],

@@ -197,6 +197,13 @@ class ConsumeSettings(Group):
     batch_timeout: Duration = Field(
         _duration("20ms"), ge=_duration("0ms"), le=_duration("60s"), description="a batch's first frame waits no longer"
     )
+    latency_budget: Duration | None = Field(
+        None,
+        ge=_duration("1ms"),
+        le=_duration("60s"),
+        description="instead: a batch closes just in time for its frames' results to be this old, counted from capture "
+        "(default: off)",
+    )
     top: int = Field(5, ge=1, le=1000, description="classes in a result")
     group: str | None = Field(
         None, min_length=1, max_length=200, description="consumer group (default: streamer-device-<device>)"

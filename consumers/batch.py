@@ -76,7 +76,8 @@ class Batch:
         rows: uint8[rows, height, width, 3], RGB; at least as many as `good`.
         top: For each good frame the indices of its best classes, best first: int[len(good), top].
         scores: Their probabilities: float32[len(good), top].
-        taken_at_s: When it was taken up for decoding, monotonic; `decoded_at_s` when that was done.
+        sent_at_s: When it was sent into the pipeline, monotonic.
+        taken_at_s: When it was taken up for decoding; `decoded_at_s` when that was done.
         answered: Results of it that are written, and the sums of their latency's parts.
         rest: The rest of a batch that failed, of which this one is the first part: at fault where this one is not.
     """
@@ -89,6 +90,7 @@ class Batch:
     inference: Inference | None = None
     top: NDArray[np.intp] | None = None
     scores: NDArray[np.float32] | None = None
+    sent_at_s: float = 0.0
     taken_at_s: float = 0.0
     decoded_at_s: float = 0.0
     answered: int = 0

@@ -7,6 +7,7 @@ from functools import partial
 from threading import RLock
 
 from consumers.batch import Batch, Outgoing, PolledFrame
+from consumers.batch_deadline import BatchDeadline
 from consumers.freshness import Freshness
 from consumers.ledger import Entry
 from engine.batching import MicroBatcher
@@ -31,6 +32,7 @@ class Dispatcher:
         batcher: MicroBatcher[PolledFrame],
         pipeline: Pipeline,
         freshness: Freshness,
+        deadline: BatchDeadline,
         *,
         capacity: int,
         places: int,
@@ -41,12 +43,14 @@ class Dispatcher:
             batcher: Where frames wait.
             pipeline: Where batches go.
             freshness: Which waiting frames are given up for newer ones.
+            deadline: How long frames may wait for company.
             capacity: Frames in a batch at the most.
             places: Batches on their way at a time.
         """
         self._batcher = batcher
         self._pipeline = pipeline
         self._freshness = freshness
+        self._deadline = deadline
         self._capacity = capacity
         self._places = places
         self._lock = RLock()
@@ -70,14 +74,14 @@ class Dispatcher:
         with self._lock:
             self._is_thinned = False
             for polled in frames:
-                self._batcher.add(polled, polled.entry.size_bytes, polled.polled_at_s)
+                self._batcher.add(polled, polled.entry.size_bytes, self._deadline.due_at_s(polled))
 
     def dispatch(self) -> None:
         """Send batches on their way while there are batches due and places for them."""
         with self._lock:
             self._supersede()
             while not self._is_stopped and self._on_their_way < self._places:
-                frames = self._batcher.take(time.monotonic(), force=self.is_draining)
+                frames = self._batcher.take(self._ahead_s(), force=self.is_draining)
                 if not frames:
                     return
                 self.send(Batch(frames, self._capacity))
@@ -88,13 +92,14 @@ class Dispatcher:
             if self._is_stopped:
                 return
             self._on_their_way += 1
+        batch.sent_at_s = time.monotonic()
         self._pipeline.submit(batch).add_done_callback(partial(self._done, batch))
 
     def due_in_s(self) -> float | None:
         """Return how soon `dispatch` has something to do; None where that is not a matter of time."""
         with self._lock:
             due_at_s = self._batcher.due_at_s() if self._on_their_way < self._places else None
-        return max(due_at_s - time.monotonic(), 0.0) if due_at_s is not None else None
+        return max(due_at_s - self._ahead_s(), 0.0) if due_at_s is not None else None
 
     @property
     def waiting(self) -> int:
@@ -131,6 +136,10 @@ class Dispatcher:
         with self._lock:
             self._is_stopped = True
             self._batcher.discard(lambda _: True)
+
+    def _ahead_s(self) -> float:
+        """Return by when a batch would be through that is sent now."""
+        return time.monotonic() + self._deadline.lead_s
 
     def _done(self, batch: Batch, future: Future[Batch]) -> None:
         self._came_through(batch, future)  # first: whoever sees nothing on its way has seen this

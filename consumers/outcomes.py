@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from consumers.batch import Batch, Kind, Outgoing
+from consumers.batch_deadline import BatchDeadline
 from consumers.ledger import Entry
 from consumers.telemetry import ConsumerTelemetry
 from engine.models.spec import ClassifierSpec
@@ -61,12 +62,18 @@ class OutcomeWriter:
     """Writes what is to be said about a frame as a record: a result, or a dead letter."""
 
     def __init__(
-        self, cluster: Kafka, topics: TopicNames, identity: ConsumerIdentity, telemetry: ConsumerTelemetry
+        self,
+        cluster: Kafka,
+        topics: TopicNames,
+        identity: ConsumerIdentity,
+        telemetry: ConsumerTelemetry,
+        deadline: BatchDeadline,
     ) -> None:
-        """Remember who says it."""
+        """Remember who says it, and who wants to know how long batches take."""
         self.identity = identity
         self.telemetry = telemetry
         self._cluster = cluster
+        self._deadline = deadline
         self._topics = topics
         self._source = group_source(identity.group)
         self._max_dead_letter_bytes = MAX_MESSAGE_BYTES
@@ -133,6 +140,8 @@ class OutcomeWriter:
         total = round(transport + batch_wait + decode + device_wait + computing + order_wait, 3)
         outgoing.latency = LatencyParts(transport, batch_wait, decode, device_wait, computing, order_wait, total)
         self.telemetry.answered(batch, outgoing.latency)
+        if batch.answered == len(batch.good):
+            self._deadline.note(handed_over_s - batch.sent_at_s)
         shared: dict[str, Any] = {
             "camera": frame.camera,
             "sequence": frame.sequence,

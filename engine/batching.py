@@ -1,5 +1,6 @@
 """The micro-batcher: the one place where frames become batches. A pure state machine; `now_s` is an argument."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Hashable
 from itertools import chain
@@ -14,39 +15,36 @@ _LONGEST_ROUND: Final = 4096
 class _Waiting(NamedTuple, Generic[Item]):
     item: Item
     size_bytes: int
-    since_s: float
+    due_at_s: float
+    number: int  # of arrival
 
 
 class MicroBatcher(Generic[Item]):
-    """Gathers items into batches that close by size, by bytes or by age, in the order in which the items came.
+    """Gathers items into batches that close by size, by bytes or by time, in the order in which the items came.
 
     With a key, and while more items wait than fit a batch, the keys take turns, in rounds, each with its oldest item:
     a key has one turn a round, also one of which nothing waits in between, and one key's flood makes no other's item
     wait for more than one item of each key. Rounds go on from batch to batch, and an item that takes the place of a
     discarded one of its key keeps the turn. Each key's own order stays.
 
-    The age counts from the first item that waits, from when it was added, and nothing re-arms it: an item that
-    comes after an idle gap waits its full time for company, one that waited through a busy device waits no more.
-    A time-out of zero is legal: every batch is due at once.
+    Every item says until when it can wait, and the first such moment of those that wait closes the batch. Nothing
+    re-arms it: with a time-out from its arrival, an item that comes after an idle gap waits its full time for company,
+    and one that waited through a busy device waits no more. A moment that is over is legal: the batch is due at once.
 
-    Not thread-safe; no clock of its own: every `now_s` is of one monotonic clock.
+    Not thread-safe; no clock of its own: every `now_s` and `due_at_s` is of one monotonic clock.
     """
 
-    def __init__(
-        self, size: int, timeout_s: float, budget_bytes: int, key: Callable[[Item], Hashable] | None = None
-    ) -> None:
+    def __init__(self, size: int, budget_bytes: int, key: Callable[[Item], Hashable] | None = None) -> None:
         """Set the bounds.
 
         Args:
             size: Items in a batch, at the most.
-            timeout_s: How long a batch's first item waits, at the most.
             budget_bytes: Bytes in a batch, at the most, save for an item that is larger alone.
             key: Whose item it is, for fairness; None takes all items in the order in which they came.
         """
-        if size < 1 or timeout_s < 0 or budget_bytes < 1:
-            raise ValueError("a batch holds at least one item and one byte, and its time-out is not negative")
+        if size < 1 or budget_bytes < 1:
+            raise ValueError("a batch holds at least one item and one byte")
         self._size = size
-        self._timeout_s = timeout_s
         self._budget_bytes = budget_bytes
         self._key = key
         # Items wait in the order in which they came; they are sorted by key, once each, where there is contention.
@@ -57,6 +55,8 @@ class MicroBatcher(Generic[Item]):
         self._had_turns: set[Hashable] = set()  # the keys that had one, whether anything of them waits or not
         self._sorted = 0  # items in the queues
         self._waiting_bytes = 0
+        self._added = 0
+        self._due_at_s: float | None = math.inf  # of all that wait; None where it has to be looked for again
 
     def __len__(self) -> int:
         """Return how many items wait."""
@@ -67,25 +67,28 @@ class MicroBatcher(Generic[Item]):
         """The bytes of the items that wait."""
         return self._waiting_bytes
 
-    def add(self, item: Item, size_bytes: int, now_s: float) -> None:
-        """Let an item wait for its batch."""
-        self._arrived.append(_Waiting(item, size_bytes, now_s))
+    def add(self, item: Item, size_bytes: int, due_at_s: float) -> None:
+        """Let an item wait for its batch, until `due_at_s` at the latest."""
+        self._arrived.append(_Waiting(item, size_bytes, due_at_s, self._added))
+        self._added += 1
         self._waiting_bytes += size_bytes
+        if self._due_at_s is not None and due_at_s < self._due_at_s:
+            self._due_at_s = due_at_s
 
     def due_at_s(self) -> float | None:
-        """Return when the next batch closes by age, or has closed; None where nothing waits."""
-        return self._oldest_since_s() + self._timeout_s if len(self) else None
+        """Return when the next batch closes: -inf where it has by size or bytes; None where nothing waits."""
+        if not len(self):
+            return None
+        if len(self) >= self._size or self._waiting_bytes >= self._budget_bytes:
+            return -math.inf
+        if self._due_at_s is None:  # fewer wait than fit a batch
+            self._due_at_s = min(waiting.due_at_s for waiting in chain(*self._queues.values(), self._arrived))
+        return self._due_at_s
 
     def is_due(self, now_s: float) -> bool:
         """Tell whether `take` would give a batch."""
-        count = len(self)
-        if not count:
-            return False
-        return (
-            count >= self._size
-            or self._waiting_bytes >= self._budget_bytes
-            or now_s >= self._oldest_since_s() + self._timeout_s
-        )
+        due_at_s = self.due_at_s()
+        return due_at_s is not None and now_s >= due_at_s
 
     def take(self, now_s: float, *, force: bool = False) -> list[Item]:
         """Return the next batch if it is due, else an empty list.
@@ -96,6 +99,7 @@ class MicroBatcher(Generic[Item]):
         """
         if not (force or self.is_due(now_s)):
             return []
+        self._due_at_s = None
         if self._key is not None and (
             self._sorted or len(self._arrived) > self._size or self._waiting_bytes > self._budget_bytes
         ):
@@ -104,7 +108,7 @@ class MicroBatcher(Generic[Item]):
         batch: list[Item] = []
         taken_bytes = 0
         while self._arrived and len(batch) < self._size:
-            item, size_bytes, _ = self._arrived[0]
+            item, size_bytes, *_ = self._arrived[0]
             if batch and taken_bytes + size_bytes > self._budget_bytes:
                 break
             self._arrived.popleft()
@@ -114,7 +118,7 @@ class MicroBatcher(Generic[Item]):
         return batch
 
     def discard(self, is_unwanted: Callable[[Item], bool]) -> list[Item]:
-        """Take out and return the items that are not wanted any more; the others keep their order, age and turn."""
+        """Take out and return the items that are not wanted any more; the others keep their order, time and turn."""
         unwanted = [waiting for waiting in self._oldest_first() if is_unwanted(waiting.item)]
         if unwanted:
             if self._key is not None:
@@ -129,20 +133,15 @@ class MicroBatcher(Generic[Item]):
             self._next_turns = deque(key for key in self._next_turns if key in self._queues)
             self._sorted = sum(map(len, self._queues.values()))
             self._waiting_bytes -= sum(waiting.size_bytes for waiting in unwanted)
+            self._due_at_s = None
         return [waiting.item for waiting in unwanted]
 
     def waiting(self) -> list[Item]:
-        """Return the items that wait, oldest first; of different keys and the same age in any order."""
+        """Return the items that wait, in the order in which they came."""
         return [waiting.item for waiting in self._oldest_first()]
 
-    def _oldest_since_s(self) -> float:
-        if not self._sorted:
-            return self._arrived[0].since_s
-        # Whatever is sorted is older than what has arrived since; and where this is asked for, few items wait.
-        return min(queue[0].since_s for queue in self._queues.values())
-
     def _oldest_first(self) -> list[_Waiting[Item]]:
-        waiting = sorted(chain.from_iterable(self._queues.values()), key=lambda waiting: waiting.since_s)
+        waiting = sorted(chain.from_iterable(self._queues.values()), key=lambda waiting: waiting.number)
         return [*waiting, *self._arrived]
 
     def _sort(self, key_of: Callable[[Item], Hashable]) -> None:
@@ -169,7 +168,7 @@ class MicroBatcher(Generic[Item]):
                 self._had_turns.clear()
             key = self._turns[0]
             queue = queues[key]
-            item, size_bytes, _ = queue[0]
+            item, size_bytes, *_ = queue[0]
             if batch and taken_bytes + size_bytes > self._budget_bytes:
                 break
             queue.popleft()

@@ -11,6 +11,7 @@ from config.settings import CameraSettings, EngineSettings, Settings
 from consumers.admission import Admission
 from consumers.at_least_once import AtLeastOnce
 from consumers.batch import Outgoing
+from consumers.batch_deadline import BatchDeadline
 from consumers.committer import Committer
 from consumers.consumer import Consumer, ConsumerOptions, ConsumerParts
 from consumers.dead_letter_limits import DeadLetterLimits
@@ -199,7 +200,9 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         ),
     )
     in_flight: InFlight[Outgoing] = InFlight(InFlightLimits(settings.max_in_flight, settings.max_in_flight_bytes))
-    writer = OutcomeWriter(kafka, topics, identity, telemetry)
+    budget_s = settings.latency_budget.total_seconds() if settings.latency_budget is not None else None
+    deadline = BatchDeadline(settings.batch_timeout.total_seconds(), budget_s)
+    writer = OutcomeWriter(kafka, topics, identity, telemetry, deadline)
     interval_s, early_frames = settings.commit_interval.total_seconds(), max(settings.max_in_flight // 4, 1)
     delivery: Delivery
     if settings.delivery == "exactly-once":
@@ -232,9 +235,10 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         in_flight=in_flight,
         admission=Admission(group, ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels), freshness),
         dispatcher=Dispatcher(
-            MicroBatcher(capacity, settings.batch_timeout.total_seconds(), settings.max_in_flight_bytes, camera_of),
+            MicroBatcher(capacity, settings.max_in_flight_bytes, camera_of),
             pipeline,
             freshness,
+            deadline,
             capacity=capacity,
             places=settings.decode_threads + classifier.backend.slots,
         ),

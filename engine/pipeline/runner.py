@@ -33,7 +33,7 @@ class StepRunner:
         self._execution = Execution(step, index, follows, surroundings, self._release)
         self._lock = Lock()
         self._changed = Condition(self._lock)
-        self._batcher = self._new_batcher()
+        self._batcher, self._timeout_s = self._new_batcher()
         self._parallel_steps = 0
         self._threads: dict[int, Thread] = {}
         self._sleepers = 0
@@ -69,9 +69,9 @@ class StepRunner:
             self._parallel_steps = step.parallel_steps
             self._execution.resize(max(self._parallel_steps, 1))
             waiting = self._batcher.waiting()
-            self._batcher = self._new_batcher()
+            self._batcher, self._timeout_s = self._new_batcher()
             for token in waiting:  # each keeps its age
-                self._batcher.add(token, 0, token.arrived_s)
+                self._batcher.add(token, 0, token.arrived_s + self._timeout_s)
             for number in range(self._parallel_steps):
                 if number not in self._threads:
                     thread = Thread(target=self._work, args=(number,), name=f"{step.name}_{number}", daemon=True)
@@ -92,7 +92,7 @@ class StepRunner:
                 for token in tokens:
                     token.arrived_s = now_s
                     if not is_inline:
-                        batcher.add(token, 0, now_s)
+                        batcher.add(token, 0, now_s + self._timeout_s)
                 # The first that waits sets when its batch is due.
                 if self._sleepers and (len(batcher) == len(tokens) or batcher.is_due(now_s)):
                     self._changed.notify()
@@ -117,9 +117,10 @@ class StepRunner:
         """Return what the step has done."""
         return self._execution.statistics()
 
-    def _new_batcher(self) -> MicroBatcher[Token]:
-        step = self.step
-        return MicroBatcher(step.max_batch_size or 1, step.batch_timeout_s if step.max_batch_size else 0.0, _ANY_BYTES)
+    def _new_batcher(self) -> tuple[MicroBatcher[Token], float]:
+        """Return where items wait, and for how many seconds at the most."""
+        size = self.step.max_batch_size
+        return MicroBatcher(size or 1, _ANY_BYTES), self.step.batch_timeout_s if size else 0.0
 
     def _work(self, number: int) -> None:
         """Take and work until there are threads to spare, or the pipeline has closed."""

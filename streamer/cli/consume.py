@@ -212,6 +212,7 @@ COMMAND = Command(
     add_arguments=_arguments,
     examples="streamer consume --device 0\n"
     "streamer consume --device 0 --model bottles.onnx --batch-size 16 --batch-timeout 10ms\n"
+    "streamer consume --device 0 --batch-size 16 --latency-budget 200ms\n"
     "streamer consume --device 1 --group line --policy freshest --max-age 500ms\n"
     "streamer consume --workers 4 --delivery exactly-once\n"
     "streamer consume --backend simulator --row resnet50/best-throughput --compute none\n"

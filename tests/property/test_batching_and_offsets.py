@@ -64,7 +64,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, size: int, timeout_ms: int, budget_bytes: int, is_fair: bool) -> None:
         self.size, self.timeout_ms, self.budget_bytes = size, timeout_ms, budget_bytes
         key = attrgetter("camera") if is_fair else None
-        self.batcher = MicroBatcher[Polled](size, timeout_ms / 1000, budget_bytes, key)
+        self.batcher = MicroBatcher[Polled](size, budget_bytes, key)
         self.in_flight = InFlight[str](LIMITS)
         self.now_ms = 0
         self.log: dict[int, list[tuple[str, int]]] = {partition: [] for partition in PARTITIONS}
@@ -217,7 +217,7 @@ class Machine(RuleBasedStateMachine):
         polled = Polled(entry, camera, partition, self.holding[partition], self.now_ms)
         self.position[partition] += 1
         self.by_entry[id(entry)] = polled
-        self.batcher.add(polled, size_bytes, self.now_ms / 1000)
+        self.batcher.add(polled, size_bytes, (self.now_ms + self.timeout_ms) / 1000)
         self.waiting.append(polled)
 
     def _leaves(self, batch: list[Polled]) -> None:

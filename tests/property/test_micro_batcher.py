@@ -1,5 +1,6 @@
 """The micro-batcher against a plain list, in any order of events."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +16,7 @@ from engine.batching import MicroBatcher
 class Item:
     number: int
     size_bytes: int
-    added_at_ms: int
+    due_at_ms: int
 
 
 class Machine(RuleBasedStateMachine):
@@ -23,22 +24,21 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(
         size=st.integers(1, 5),
-        timeout_ms=st.sampled_from([0, 250, 1000]),
         budget_bytes=st.integers(1, 40),
     )
-    def begin(self, size: int, timeout_ms: int, budget_bytes: int) -> None:
-        self.size, self.timeout_ms, self.budget_bytes = size, timeout_ms, budget_bytes
-        self.batcher = MicroBatcher[Item](size, timeout_ms / 1000, budget_bytes)
+    def begin(self, size: int, budget_bytes: int) -> None:
+        self.size, self.budget_bytes = size, budget_bytes
+        self.batcher = MicroBatcher[Item](size, budget_bytes)
         self.waiting: list[Item] = []
         self.now_ms = 0
         self.added = 0
         self.left: list[int] = []
 
-    @rule(size_bytes=st.integers(0, 50))
-    def add(self, size_bytes: int) -> None:
-        item = Item(self.added, size_bytes, self.now_ms)
+    @rule(size_bytes=st.integers(0, 50), quarters=st.integers(-4, 8))
+    def add(self, size_bytes: int, quarters: int) -> None:
+        item = Item(self.added, size_bytes, self.now_ms + 250 * quarters)
         self.added += 1
-        self.batcher.add(item, size_bytes, self.now_ms / 1000)
+        self.batcher.add(item, size_bytes, item.due_at_ms / 1000)
         self.waiting.append(item)
 
     @rule(quarters=st.integers(1, 8))
@@ -77,10 +77,12 @@ class Machine(RuleBasedStateMachine):
         assert self.batcher.waiting_bytes == sum(item.size_bytes for item in self.waiting)
         assert self.batcher.is_due(self.now_ms / 1000) == self._is_due()
         due_at_s = self.batcher.due_at_s()
-        if self.waiting:
-            assert due_at_s == (self.waiting[0].added_at_ms + self.timeout_ms) / 1000
-        else:
+        if not self.waiting:
             assert due_at_s is None
+        elif self._is_full():
+            assert due_at_s == -math.inf
+        else:
+            assert due_at_s == min(item.due_at_ms for item in self.waiting) / 1000
 
     @invariant()
     def nothing_is_lost_or_doubled(self) -> None:
@@ -88,12 +90,11 @@ class Machine(RuleBasedStateMachine):
             assert sorted(self.left + [item.number for item in self.waiting]) == list(range(self.added))
 
     def _is_due(self) -> bool:
-        """Decide by the items alone: the age is that of the first, whatever happened since it came."""
-        return bool(self.waiting) and (
-            len(self.waiting) >= self.size
-            or sum(item.size_bytes for item in self.waiting) >= self.budget_bytes
-            or self.now_ms - self.waiting[0].added_at_ms >= self.timeout_ms
-        )
+        """Decide by the items alone, whatever happened since they came."""
+        return bool(self.waiting) and (self._is_full() or any(item.due_at_ms <= self.now_ms for item in self.waiting))
+
+    def _is_full(self) -> bool:
+        return len(self.waiting) >= self.size or sum(item.size_bytes for item in self.waiting) >= self.budget_bytes
 
     def _leaves(self, batch: list[Item]) -> None:
         assert batch == self.waiting[: len(batch)], "the order of arrival"
@@ -117,16 +118,16 @@ class CameraItem:
     camera: int
     number: int
     size_bytes: int
-    added_at_ms: int
+    due_at_ms: int
 
 
 class FairMachine(RuleBasedStateMachine):
     """With a key: the bounds and each key's order as without one, and nobody waits for more than a turn of the rest."""
 
-    @initialize(size=st.integers(1, 5), timeout_ms=st.sampled_from([0, 250, 1000]), budget_bytes=st.integers(1, 40))
-    def begin(self, size: int, timeout_ms: int, budget_bytes: int) -> None:
-        self.size, self.timeout_ms, self.budget_bytes = size, timeout_ms, budget_bytes
-        self.batcher = MicroBatcher[CameraItem](size, timeout_ms / 1000, budget_bytes, lambda item: item.camera)
+    @initialize(size=st.integers(1, 5), budget_bytes=st.integers(1, 40))
+    def begin(self, size: int, budget_bytes: int) -> None:
+        self.size, self.budget_bytes = size, budget_bytes
+        self.batcher = MicroBatcher[CameraItem](size, budget_bytes, lambda item: item.camera)
         self.waiting: list[CameraItem] = []
         self.now_ms = 0
         self.added = 0
@@ -134,12 +135,17 @@ class FairMachine(RuleBasedStateMachine):
         #: For each camera that waits, how often each other one was served since it waits, or was served.
         self.overtaken: dict[int, Counter[int]] = {}
 
-    @rule(camera=st.integers(0, 6), count=st.sampled_from([1, 1, 2, 10]), size_bytes=st.integers(0, 50))
-    def add(self, camera: int, count: int, size_bytes: int) -> None:
+    @rule(
+        camera=st.integers(0, 6),
+        count=st.sampled_from([1, 1, 2, 10]),
+        size_bytes=st.integers(0, 50),
+        quarters=st.integers(-4, 8),
+    )
+    def add(self, camera: int, count: int, size_bytes: int, quarters: int) -> None:
         for _ in range(count):
-            item = CameraItem(camera, self.added, size_bytes, self.now_ms)
+            item = CameraItem(camera, self.added, size_bytes, self.now_ms + 250 * quarters)
             self.added += 1
-            self.batcher.add(item, size_bytes, self.now_ms / 1000)
+            self.batcher.add(item, size_bytes, item.due_at_ms / 1000)
             self.waiting.append(item)
         self.overtaken.setdefault(camera, Counter())
 
@@ -184,23 +190,19 @@ class FairMachine(RuleBasedStateMachine):
     def what_waits_is_known(self) -> None:
         if not hasattr(self, "batcher"):
             return
-        waiting = self.batcher.waiting()
-        assert sorted(waiting, key=lambda item: item.number) == self.waiting
-        assert [item.added_at_ms for item in waiting] == sorted(item.added_at_ms for item in waiting)
+        assert self.batcher.waiting() == self.waiting
         assert len(self.batcher) == len(self.waiting)
         assert self.batcher.waiting_bytes == sum(item.size_bytes for item in self.waiting)
         assert self.batcher.is_due(self.now_ms / 1000) == self._is_due()
-        oldest_ms = min((item.added_at_ms for item in self.waiting), default=None)
-        due_at_s = self.batcher.due_at_s()
-        assert due_at_s == (None if oldest_ms is None else (oldest_ms + self.timeout_ms) / 1000)
+        if self.waiting and not self._is_full():
+            assert self.batcher.due_at_s() == min(item.due_at_ms for item in self.waiting) / 1000
         assert sorted(self.left + [item.number for item in self.waiting]) == list(range(self.added))
 
     def _is_due(self) -> bool:
-        return bool(self.waiting) and (
-            len(self.waiting) >= self.size
-            or sum(item.size_bytes for item in self.waiting) >= self.budget_bytes
-            or self.now_ms - min(item.added_at_ms for item in self.waiting) >= self.timeout_ms
-        )
+        return bool(self.waiting) and (self._is_full() or any(item.due_at_ms <= self.now_ms for item in self.waiting))
+
+    def _is_full(self) -> bool:
+        return len(self.waiting) >= self.size or sum(item.size_bytes for item in self.waiting) >= self.budget_bytes
 
     def _served(self, camera: int, to_come: set[int]) -> None:
         for other, overtaking in self.overtaken.items():

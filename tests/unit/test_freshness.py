@@ -55,7 +55,7 @@ def test_the_age_limit_counts_from_capture() -> None:
 
 def test_cameras_whose_frames_are_superseded_again_and_again_have_their_turns_all_the_same() -> None:
     freshness = Freshness("freshest")
-    batcher: MicroBatcher[PolledFrame] = MicroBatcher(3, 0.0, 1 << 30, camera_of)
+    batcher: MicroBatcher[PolledFrame] = MicroBatcher(3, 1 << 30, camera_of)
     served: Counter[str] = Counter()
     for number in range(70):
         for camera in "abcdefg":  # always in the same order, and so the first ones' newest frames are the oldest
