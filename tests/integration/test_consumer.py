@@ -22,8 +22,9 @@ from messaging.frame import write_frame
 from messaging.outcome import Classified, Skipped
 from messaging.status import WorkerStatus, read_status
 from messaging.timestamps import format_us, now_us
+from streamer.compose import classifier_of, consumer_of
 from tests.fakes.waiting import DEADLINE_S, wait_until
-from tests.integration.stage import Stage, camera_frames, consume_all, jpeg
+from tests.integration.stage import Stage, camera_frames, consume_all, jpeg, running
 
 
 def test_every_frame_has_one_result_in_its_cameras_order(stage: Stage) -> None:
@@ -252,3 +253,22 @@ def test_sigterm_drains_without_duplicates_and_says_so(stage: Stage) -> None:
     states = [status.state for status in statuses if isinstance(status, WorkerStatus)]
     assert "running" in states
     assert states[-1] == "stopped"
+
+
+def test_with_a_latency_budget_frames_wait_by_their_age_and_not_by_the_time_out(stage: Stage) -> None:
+    """Fresh frames would wait a minute for more, by either rule; those that are a minute old go at once."""
+    stage.feed(camera_frames("old", 3, age_us=61_000_000))
+    settings = stage.settings(batch_size=64, batch_timeout="60s", latency_budget="60s")
+    classifier = classifier_of(settings)
+    try:
+        consumer = consumer_of(settings, classifier)
+        with running(consumer):
+            wait_until(lambda: consumer.counts.frames.get("classified") == 3, "the old frames have their results")
+            stage.feed(camera_frames("new", 3))
+            wait_until(lambda: consumer.readings.metrics().waiting[0] == 3, "the new ones wait")
+            stage.feed(camera_frames("late", 1, age_us=61_000_000))
+            wait_until(lambda: consumer.counts.frames.get("classified") == 7, "one that cannot wait takes them along")
+    finally:
+        classifier.backend.close()
+    sizes = Counter(result.batch.size for result in stage.results() if isinstance(result, Classified))
+    assert sizes == {3: 3, 4: 4}
