@@ -111,7 +111,7 @@ class Dispatcher:
     def waiting_bytes(self) -> int:
         """The bytes of the frames that wait."""
         with self._lock:
-            return self._batcher.waiting_bytes
+            return self._batcher.waiting_weight
 
     @property
     def is_idle(self) -> bool:

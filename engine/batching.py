@@ -14,13 +14,13 @@ _LONGEST_ROUND: Final = 4096
 
 class _Waiting(NamedTuple, Generic[Item]):
     item: Item
-    size_bytes: int
+    weight: int
     due_at_s: float
     number: int  # of arrival
 
 
 class MicroBatcher(Generic[Item]):
-    """Gathers items into batches that close by size, by bytes or by time, in the order in which the items came.
+    """Gathers items into batches that close by size, by weight or by time, in the order in which the items came.
 
     With a key, and while more items wait than fit a batch, the keys take turns, in rounds, each with its oldest item:
     a key has one turn a round, also one of which nothing waits in between, and one key's flood makes no other's item
@@ -34,18 +34,18 @@ class MicroBatcher(Generic[Item]):
     Not thread-safe; no clock of its own: every `now_s` and `due_at_s` is of one monotonic clock.
     """
 
-    def __init__(self, size: int, budget_bytes: int, key: Callable[[Item], Hashable] | None = None) -> None:
+    def __init__(self, size: int, budget: int, key: Callable[[Item], Hashable] | None = None) -> None:
         """Set the bounds.
 
         Args:
             size: Items in a batch, at the most.
-            budget_bytes: Bytes in a batch, at the most, save for an item that is larger alone.
+            budget: Weight of a batch (bytes, or rows), at the most, save for an item that is heavier alone.
             key: Whose item it is, for fairness; None takes all items in the order in which they came.
         """
-        if size < 1 or budget_bytes < 1:
-            raise ValueError("a batch holds at least one item and one byte")
+        if size < 1 or budget < 1:
+            raise ValueError("a batch holds at least one item and has a budget above 0")
         self._size = size
-        self._budget_bytes = budget_bytes
+        self._budget = budget
         self._key = key
         # Items wait in the order in which they came; they are sorted by key, once each, where there is contention.
         self._arrived: deque[_Waiting[Item]] = deque()
@@ -54,7 +54,7 @@ class MicroBatcher(Generic[Item]):
         self._next_turns: deque[Hashable] = deque()  # those that had one, or came too late for it
         self._had_turns: set[Hashable] = set()  # the keys that had one, whether anything of them waits or not
         self._sorted = 0  # items in the queues
-        self._waiting_bytes = 0
+        self._waiting_weight = 0
         self._added = 0
         self._due_at_s: float | None = math.inf  # of all that wait; None where it has to be looked for again
 
@@ -63,23 +63,23 @@ class MicroBatcher(Generic[Item]):
         return len(self._arrived) + self._sorted
 
     @property
-    def waiting_bytes(self) -> int:
-        """The bytes of the items that wait."""
-        return self._waiting_bytes
+    def waiting_weight(self) -> int:
+        """The weight of the items that wait."""
+        return self._waiting_weight
 
-    def add(self, item: Item, size_bytes: int, due_at_s: float) -> None:
+    def add(self, item: Item, weight: int, due_at_s: float) -> None:
         """Let an item wait for its batch, until `due_at_s` at the latest."""
-        self._arrived.append(_Waiting(item, size_bytes, due_at_s, self._added))
+        self._arrived.append(_Waiting(item, weight, due_at_s, self._added))
         self._added += 1
-        self._waiting_bytes += size_bytes
+        self._waiting_weight += weight
         if self._due_at_s is not None and due_at_s < self._due_at_s:
             self._due_at_s = due_at_s
 
     def due_at_s(self) -> float | None:
-        """Return when the next batch closes: -inf where it has by size or bytes; None where nothing waits."""
+        """Return when the next batch closes: -inf where it has by size or weight; None where nothing waits."""
         if not len(self):
             return None
-        if len(self) >= self._size or self._waiting_bytes >= self._budget_bytes:
+        if len(self) >= self._size or self._waiting_weight >= self._budget:
             return -math.inf
         if self._due_at_s is None:  # fewer wait than fit a batch
             self._due_at_s = min(waiting.due_at_s for waiting in chain(*self._queues.values(), self._arrived))
@@ -101,20 +101,20 @@ class MicroBatcher(Generic[Item]):
             return []
         self._due_at_s = None
         if self._key is not None and (
-            self._sorted or len(self._arrived) > self._size or self._waiting_bytes > self._budget_bytes
+            self._sorted or len(self._arrived) > self._size or self._waiting_weight > self._budget
         ):
             self._sort(self._key)
             return self._take_by_turns()
         batch: list[Item] = []
-        taken_bytes = 0
+        taken_weight = 0
         while self._arrived and len(batch) < self._size:
-            item, size_bytes, *_ = self._arrived[0]
-            if batch and taken_bytes + size_bytes > self._budget_bytes:
+            item, weight, *_ = self._arrived[0]
+            if batch and taken_weight + weight > self._budget:
                 break
             self._arrived.popleft()
-            taken_bytes += size_bytes
+            taken_weight += weight
             batch.append(item)
-        self._waiting_bytes -= taken_bytes
+        self._waiting_weight -= taken_weight
         return batch
 
     def discard(self, is_unwanted: Callable[[Item], bool]) -> list[Item]:
@@ -132,7 +132,7 @@ class MicroBatcher(Generic[Item]):
             self._turns = deque(key for key in self._turns if key in self._queues)
             self._next_turns = deque(key for key in self._next_turns if key in self._queues)
             self._sorted = sum(map(len, self._queues.values()))
-            self._waiting_bytes -= sum(waiting.size_bytes for waiting in unwanted)
+            self._waiting_weight -= sum(waiting.weight for waiting in unwanted)
             self._due_at_s = None
         return [waiting.item for waiting in unwanted]
 
@@ -161,15 +161,15 @@ class MicroBatcher(Generic[Item]):
     def _take_by_turns(self) -> list[Item]:
         queues = self._queues
         batch: list[Item] = []
-        taken_bytes = 0
+        taken_weight = 0
         while queues and len(batch) < self._size:
             if not self._turns:
                 self._turns, self._next_turns = self._next_turns, self._turns
                 self._had_turns.clear()
             key = self._turns[0]
             queue = queues[key]
-            item, size_bytes, *_ = queue[0]
-            if batch and taken_bytes + size_bytes > self._budget_bytes:
+            item, weight, *_ = queue[0]
+            if batch and taken_weight + weight > self._budget:
                 break
             queue.popleft()
             self._turns.popleft()
@@ -178,8 +178,8 @@ class MicroBatcher(Generic[Item]):
                 self._next_turns.append(key)
             else:
                 del queues[key]
-            taken_bytes += size_bytes
+            taken_weight += weight
             batch.append(item)
         self._sorted -= len(batch)
-        self._waiting_bytes -= taken_bytes
+        self._waiting_weight -= taken_weight
         return batch

@@ -178,7 +178,7 @@ class Machine(RuleBasedStateMachine):
             held_bytes = sum(polled.entry.size_bytes for polled in self._unanswered())
             assert self.in_flight._bytes == held_bytes
             assert held_bytes < LIMITS.size_bytes + MAX_FRAME_KIB * KIB
-            assert self.batcher.waiting_bytes == sum(polled.entry.size_bytes for polled in self.waiting)
+            assert self.batcher.waiting_weight == sum(polled.entry.size_bytes for polled in self.waiting)
             assert len(self.batcher) == len(self.waiting)
 
     @invariant()

@@ -74,7 +74,7 @@ class Machine(RuleBasedStateMachine):
             return
         assert self.batcher.waiting() == self.waiting
         assert len(self.batcher) == len(self.waiting)
-        assert self.batcher.waiting_bytes == sum(item.size_bytes for item in self.waiting)
+        assert self.batcher.waiting_weight == sum(item.size_bytes for item in self.waiting)
         assert self.batcher.is_due(self.now_ms / 1000) == self._is_due()
         due_at_s = self.batcher.due_at_s()
         if not self.waiting:
@@ -192,7 +192,7 @@ class FairMachine(RuleBasedStateMachine):
             return
         assert self.batcher.waiting() == self.waiting
         assert len(self.batcher) == len(self.waiting)
-        assert self.batcher.waiting_bytes == sum(item.size_bytes for item in self.waiting)
+        assert self.batcher.waiting_weight == sum(item.size_bytes for item in self.waiting)
         assert self.batcher.is_due(self.now_ms / 1000) == self._is_due()
         if self.waiting and not self._is_full():
             assert self.batcher.due_at_s() == min(item.due_at_ms for item in self.waiting) / 1000

@@ -86,9 +86,9 @@ def test_a_batch_stays_within_its_bytes() -> None:
     batcher = filled(MicroBatcher(8, 10), "ab", size_bytes=4)
     assert batcher.take(0) == []
     batcher.add("c", 4, 10)
-    assert batcher.waiting_bytes == 12
+    assert batcher.waiting_weight == 12
     assert batcher.take(0) == ["a", "b"]
-    assert batcher.waiting_bytes == 4
+    assert batcher.waiting_weight == 4
 
 
 def test_a_batch_that_has_its_bytes_is_due() -> None:
@@ -127,7 +127,7 @@ def test_what_is_discarded_leaves_the_order_and_the_time_of_the_rest() -> None:
     for index, name in enumerate("abcd"):
         batcher.add(name, index + 1, 1 + index / 10)
     assert batcher.discard(lambda name: name in "ac") == ["a", "c"]
-    assert (batcher.waiting(), batcher.waiting_bytes, len(batcher)) == (["b", "d"], 6, 2)
+    assert (batcher.waiting(), batcher.waiting_weight, len(batcher)) == (["b", "d"], 6, 2)
     assert batcher.due_at_s() == pytest.approx(1.1)
 
 
