@@ -101,7 +101,7 @@ class CsvLines:
     def show(self, result: Result) -> None:
         """Print one line."""
         cells = _cells(result)
-        self._write([_csv_cell(cells.get(column)) for column in self._columns])
+        self._write([csv_cell(cells.get(column)) for column in self._columns])
 
     def tick(self) -> None:
         """Nothing is held back."""
@@ -169,7 +169,7 @@ def _cells(result: Result) -> dict[str, Any]:
     return cells | {"ce_id": result.ce_id, "ce_source": result.ce_source, "status": result.status}
 
 
-def _csv_cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
     """Return a cell as it may stand in a file that a spreadsheet opens."""
     if not isinstance(value, str):
         return value

@@ -25,7 +25,7 @@ from requests_toolbelt import MultipartDecoder  # type: ignore[import-untyped]
 
 from engine.backends.base import Backend
 from engine.backends.qai_hub import QaiHubBackend
-from tests.fakes.hub_state import DEVICES, Asset, HubState, JobScript, Kind
+from tests.fakes.hub_state import DEVICES, Asset, HubState, Kind, Scripts
 
 TOKEN = "t0ken-of-the-stand-in"
 SIGNATURE = "s1gnature-of-an-address"
@@ -60,8 +60,8 @@ class HubServer:
         self._thread.join()
         self._server.server_close()
 
-    def script(self, kind: Kind, script: JobScript) -> None:
-        """Say what becomes of the jobs that are created from now on."""
+    def script(self, kind: Kind, script: Scripts) -> None:
+        """Say what becomes of the jobs that are created from now on; it may depend on their model."""
         self.state.scripts[kind] = script
 
     def refuse(self, request: str, status: int, times: int = 1, text: str = '{"detail": "not now"}') -> None:
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def list_models(self) -> None:
         models = [model.message for model in self.hub.state.models.values()]
-        self.give(api.ModelList(models=models, total_query_count=len(models)))
+        self.give(api.ModelList(models=self.page(models), total_query_count=len(models)))
 
     def begin_model(self, model_id: str) -> None:
         parts = max(1, -(-int(self.query["file_size"]) // PART_BYTES))
@@ -171,6 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(b'{"detail": "parts are missing"}', 400, "text/plain")
             return
         model.message.file_upload_complete = True
+        if model.message.model_type == api.ModelType.MODEL_TYPE_ONNX:
+            self.hub.state.tell_inputs(model)
         self.created(model_id)
 
     def download_model(self, model_id: str) -> None:
@@ -206,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def show_job(self, job_id: str) -> None:
         job = self.hub.state.jobs.get(job_id)
-        if job is None or job.script.vanishes:
+        if job is None or job.is_gone:
             self.show_none()
             return
         job.look()
@@ -215,6 +217,16 @@ class _Handler(BaseHTTPRequestHandler):
     def list_jobs(self) -> None:
         jobs = [job.message for job in self.hub.state.jobs.values()]
         self.give(api.JobList(jobs=jobs, total_query_count=len(jobs)))
+
+    def list_summaries(self) -> None:
+        wanted = self.query.get("type")
+        jobs = [job.summary for job in self.hub.state.jobs.values() if wanted in (None, job.kind) and not job.is_gone]
+        self.give(api.JobSummaryList(job_summaries=self.page(jobs), total_query_count=len(jobs)))
+
+    def page(self, oldest_first: list[Any]) -> list[Any]:
+        """Cut out what is asked for; the newest come first."""
+        offset, limit = int(self.query.get("offset", 0)), int(self.query.get("limit", 50))
+        return oldest_first[::-1][offset : offset + limit]
 
     def show_result(self, job_id: str) -> None:
         output = self.hub.state.outputs.get(job_id, "")
@@ -288,6 +300,7 @@ _ROUTES: dict[str, Callable[..., None]] = {
     rf"GET {_API}datasets/{_ID}/download_data/": _Handler.download_dataset,
     rf"POST {_API}jobs/": _Handler.create_job,
     rf"GET {_API}jobs/": _Handler.list_jobs,
+    rf"GET {_API}job_summaries/": _Handler.list_summaries,
     rf"GET {_API}jobs/{_ID}/": _Handler.show_job,
     rf"GET {_API}jobs/{_ID}/result/": _Handler.show_result,
     rf"PUT /assets/models/{_ID}/(\d+)": _Handler.store_part,

@@ -26,6 +26,7 @@ DEVICES = (
     ("Samsung Galaxy S23 (Family)", "13", ("framework:onnx", "framework:tflite", "framework:qnn", "os:android")),
     ("QCS8550 (Proxy)", "12", ("framework:onnx", "framework:qnn", "os:android", "vendor:qualcomm")),
 )
+_FINISHED = (api.JobState.JOB_STATE_DONE, api.JobState.JOB_STATE_FAILED)
 _RUNNING = {
     "compile": api.JobState.JOB_STATE_OPTIMIZING_MODEL,
     "inference": api.JobState.JOB_STATE_RUNNING_INFERENCE,
@@ -39,7 +40,7 @@ class JobScript:
     Attributes:
         looks: How many times a job is looked at before it is done: half of them queued, half of them running.
         failure: What it fails with, if it does.
-        vanishes: Whether it is unknown after it was created.
+        vanishes: Whether it is unknown after `looks` looks.
         is_stuck: Whether it runs for ever.
         loses_output: Whether it is done and has no data.
     """
@@ -49,6 +50,10 @@ class JobScript:
     vanishes: bool = False
     is_stuck: bool = False
     loses_output: bool = False
+
+
+#: One for all jobs, or what gives one for each job, by the id of the model that was uploaded.
+Scripts = JobScript | Callable[[str], JobScript]
 
 
 @dataclass
@@ -90,9 +95,26 @@ class StoredJob:
     def own(self) -> Any:
         return getattr(self.message, f"{self.kind}_job")
 
+    @property
+    def is_gone(self) -> bool:
+        return self.script.vanishes and self.looks >= self.script.looks
+
+    @property
+    def is_in_flight(self) -> bool:
+        return not self.is_gone and self.own.job_state not in _FINISHED
+
+    @property
+    def summary(self) -> Any:
+        kind = {"compile": api.CompileJobSummary, "inference": api.InferenceJobSummary}[self.kind]
+        summary = kind(
+            job_id=getattr(self.own, f"{self.kind}_job_id"), name=self.own.name, job_state=self.own.job_state
+        )
+        summary.creation_time.CopyFrom(self.own.creation_time)
+        return api.JobSummary(**{f"{self.kind}_job_summary": summary})
+
     def look(self) -> None:
         """Let time go on by one look."""
-        if self.own.job_state in (api.JobState.JOB_STATE_DONE, api.JobState.JOB_STATE_FAILED):
+        if self.own.job_state in _FINISHED:
             return
         self.looks += 1
         if self.script.is_stuck or self.looks <= self.script.looks:
@@ -115,11 +137,15 @@ class HubState:
     Attributes:
         scripts: What becomes of jobs from now on, by kind.
         created: How many of each there are: `models`, `datasets`, `compile`, `inference`.
+        most_in_flight: How many jobs were unfinished at a time, at the most.
+        tells_inputs: Whether models say what they take.
     """
 
     def __init__(self) -> None:
         self.lock = RLock()
-        self.scripts: dict[Kind, JobScript] = {"compile": JobScript(), "inference": JobScript()}
+        self.scripts: dict[Kind, Scripts] = {"compile": JobScript(), "inference": JobScript()}
+        self.most_in_flight = 0
+        self.tells_inputs = True
         self.models: dict[str, StoredModel] = {}
         self.datasets: dict[str, tuple[Any, Asset]] = {}
         self.jobs: dict[str, StoredJob] = {}
@@ -132,6 +158,28 @@ class HubState:
         message.creation_time.GetCurrentTime()
         self.created["models"] += 1
         return self.models.setdefault(message.model_id, StoredModel(message))
+
+    def put_model(self, content: bytes, name: str) -> str:
+        """Keep an ONNX model as if it had been uploaded; its id."""
+        model = self.add_model(api.Model(name=name, model_type=api.ModelType.MODEL_TYPE_ONNX))
+        model.asset.parts[0] = content
+        self.tell_inputs(model)
+        return str(model.message.model_id)
+
+    def tell_inputs(self, model: StoredModel) -> None:
+        """Have a model say what it takes, as far as its file does."""
+        if self.tells_inputs:
+            model.message.input_spec.CopyFrom(inputs_of(model.asset.content))
+
+    def source_of(self, model_id: str) -> str:
+        """Return the model that was uploaded and that this one comes of."""
+        producer = self.jobs.get(self.models[model_id].message.producer_id)
+        return str(producer.own.model.model_id) if producer else model_id
+
+    @property
+    def in_flight(self) -> int:
+        """How many jobs are unfinished."""
+        return sum(job.is_in_flight for job in self.jobs.values())
 
     def add_dataset(self, message: Any) -> Asset:
         message.dataset_id = self._new_id("d")
@@ -149,10 +197,16 @@ class HubState:
         setattr(own, f"{kind}_job_id", job_id)
         own.job_state = api.JobState.JOB_STATE_CREATED
         own.creation_time.GetCurrentTime()
-        work = self._compiling(own) if kind == "compile" else self._inferring(own, job_id)
-        self.jobs[job_id] = StoredJob(kind, message, self.scripts[kind], work)
+        script = self._script(kind, own.model.model_id)
+        work = self._compiling(own) if kind == "compile" else self._inferring(own, job_id, script)
+        self.jobs[job_id] = StoredJob(kind, message, script, work)
         self.created[kind] += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         return job_id
+
+    def _script(self, kind: Kind, model_id: str) -> JobScript:
+        scripts = self.scripts[kind]
+        return scripts if isinstance(scripts, JobScript) else scripts(self.source_of(model_id))
 
     def _compiling(self, own: Any) -> Callable[[], None]:
         source = self.models[own.model.model_id]
@@ -167,14 +221,14 @@ class HubState:
         def work() -> None:
             shapes = {entry.name: list(entry.tensor_type.shape) for entry in own.tensor_type_list.types}
             target.asset.parts[0] = with_shapes(source.asset.content, shapes)
-            own.target_tensor_type_list.CopyFrom(own.tensor_type_list)
+            own.target_tensor_type_list.CopyFrom(inputs_of(target.asset.content))
+            self.tell_inputs(target)
             _ = target.session  # a model that cannot be loaded fails here
 
         return work
 
-    def _inferring(self, own: Any, job_id: str) -> Callable[[], None]:
+    def _inferring(self, own: Any, job_id: str, script: JobScript) -> Callable[[], None]:
         model, (_, data) = self.models[own.model.model_id], self.datasets[own.dataset.dataset_id]
-        is_kept = not self.scripts["inference"].loses_output
 
         def work() -> None:
             entries = read_dataset(data.content)
@@ -188,7 +242,7 @@ class HubState:
             asset = self.add_dataset(output)
             self.created["datasets"] -= 1
             asset.parts[0] = write_dataset({name: [run[index] for run in runs] for index, name in enumerate(names)})
-            if is_kept:
+            if not script.loses_output:
                 self.outputs[job_id] = output.dataset_id
 
         return work
@@ -204,6 +258,19 @@ def with_shapes(content: bytes, shapes: Mapping[str, list[int]]) -> bytes:
         for axis, size in zip(value.type.tensor_type.shape.dim, shapes.get(value.name, []), strict=False):
             axis.dim_value = size
     return bytes(model.SerializeToString())
+
+
+def inputs_of(content: bytes) -> Any:
+    """Say what an ONNX model takes; 0 is any size. Of types that AI Hub does not know it says nothing."""
+    types = []
+    for value in onnx.load_from_string(content).graph.input:
+        tensor = value.type.tensor_type
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name.upper()
+        known = getattr(api.TensorDtype, f"TENSOR_DTYPE_{dtype}", None)
+        if known is not None:
+            spec = api.TensorType(shape=[axis.dim_value for axis in tensor.shape.dim], dtype=known)
+            types.append(api.NamedTensorType(name=value.name, tensor_type=spec))
+    return api.NamedTensorTypeList(types=types)
 
 
 def read_dataset(content: bytes) -> dict[str, list[NDArray[np.generic]]]:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import onnxruntime
 
 from engine.backends.base import BackendOptions
@@ -13,7 +12,8 @@ from engine.backends.ladder import LadderNetwork
 from engine.backends.network import Network, Outputs
 from engine.backends.onnxruntime import message, program_of_session, session_settings
 from engine.backends.qai_hub.client import Connect, Hub, default_connect
-from engine.backends.qai_hub.jobs import Compiler, await_job
+from engine.backends.qai_hub.errors import mapped
+from engine.backends.qai_hub.jobs import Compiler, await_job, output_of, submit_inference_job
 from engine.backends.qai_hub.options import QaiHubOwn
 from engine.backends.static_shapes import sized
 from engine.backends.threaded import ThreadedBackend
@@ -73,15 +73,14 @@ class QaiHubBackend(ThreadedBackend):
         activations, set_size = self.concurrency(options)
         networks: dict[int, Network] = {}
         for batch, hub, device, target, program in self._compiled(model, options):
-            networks[batch] = QaiHubNetwork(hub, device, target, program, _own(options), activations * set_size)
+            networks[batch] = QaiHubNetwork(hub, device, target, program, activations * set_size)
         return next(iter(networks.values())) if len(networks) == 1 else LadderNetwork(networks)
 
     def _compiled(self, model: ModelFile, options: BackendOptions) -> Iterator[tuple[int, Hub, Any, Any, Program]]:
-        own = _own(options)
         sizes = sized(model.path, options)
         programs = [_program(model, one.options) for one in sizes]
-        hub = Hub(self._connect, own)
-        device = hub.find_device(options.device, own)
+        hub = Hub(self._connect, options.own_of(QaiHubOwn))
+        device = hub.find_device(options.device)
         for one, program in zip(sizes, programs, strict=True):
             yield one.batch, hub, device, self._compiler.target(hub, device, model, one, program), program
 
@@ -89,60 +88,40 @@ class QaiHubBackend(ThreadedBackend):
 class QaiHubNetwork(Network):
     """A compiled model at AI Hub. Each batch is a data set and an inference job."""
 
-    def __init__(self, hub: Hub, device: Any, target: Any, program: Program, own: QaiHubOwn, slots: int) -> None:
+    def __init__(self, hub: Hub, device: Any, target: Any, program: Program, slots: int) -> None:
         self.program = program
         self.slots = slots
         self.detail = f"AI Hub, {device.name}, model {target.model_id}"
         #: A job may take longer than any device is silent; it is given up by its own deadline.
-        self.timeout_s: float | None = own.job_timeout + _CALLS_S
-        self._hub, self._device, self._target, self._own = hub, device, target, own
+        self.timeout_s: float | None = hub.own.job_timeout + _CALLS_S
+        self._hub, self._device, self._target = hub, device, target
 
     def infer(self, inputs: Tensors, rows: int | None) -> Outputs:
         """Send the batch, wait for its job and fetch what it gave."""
         del rows
-        deadline_s = time.monotonic() + self._own.job_timeout
-        client = self._hub.client
-        entries = {spec.name: [np.ascontiguousarray(inputs[spec.name])] for spec in self.program.inputs}
-        data = self._hub.call(
-            "an upload", InferenceError, lambda: client.upload_dataset(entries), deadline_s, again=True
-        )
-        job = self._hub.call(
-            "an inference job",
-            InferenceError,
-            lambda: client.submit_inference_job(
-                self._target, self._device, data, options=self._own.job_options, retry=False
-            ),
-            deadline_s,
-            again=False,
-        )
-        await_job(self._hub, job, self._own, deadline_s, InferenceError)
-        given = self._hub.call(
-            f"the output of job {job.job_id}", InferenceError, job.download_output_data, deadline_s, again=True
-        )
+        deadline_s = time.monotonic() + self._hub.own.job_timeout
+        sent = {spec.name: inputs[spec.name] for spec in self.program.inputs}
+        with mapped(InferenceError):
+            job = submit_inference_job(self._hub, self._target, self._device, sent, deadline_s)
+            await_job(self._hub, job, deadline_s)
+            given = output_of(self._hub, job, deadline_s)
         return self._named(given, f"job {job.job_id} ({job.url})")
 
     def unload(self) -> None:
         """Leave the compiled model where it is: AI Hub keeps it."""
 
-    def _named(self, given: Mapping[str, Any] | None, job: str) -> Outputs:
+    def _named(self, given: Tensors, job: str) -> Outputs:
         """Give the outputs the names and types that the model's file gives them.
 
         Runtimes other than ONNX's rename them, and keep their order.
         """
         specs = self.program.outputs
-        if given is None or len(given) != len(specs) or any(len(values) != 1 for values in given.values()):
-            raise InferenceError(f"AI Hub: {job} gave {list(given or ())}, and not {[spec.name for spec in specs]}")
+        if len(given) != len(specs):
+            raise InferenceError(f"AI Hub: {job} gave {list(given)}, and not {[spec.name for spec in specs]}")
         in_order = list(given.values())
         is_named = all(spec.name in given for spec in specs)
         values = [given[spec.name] if is_named else in_order[index] for index, spec in enumerate(specs)]
-        return {
-            spec.name: np.asarray(value[0]).astype(spec.dtype, copy=False)
-            for spec, value in zip(specs, values, strict=True)
-        }
-
-
-def _own(options: BackendOptions) -> QaiHubOwn:
-    return options.own_of(QaiHubOwn)
+        return {spec.name: value.astype(spec.dtype, copy=False) for spec, value in zip(specs, values, strict=True)}
 
 
 def _program(model: ModelFile, options: BackendOptions) -> Program:

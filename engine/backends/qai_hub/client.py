@@ -5,8 +5,11 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from http import HTTPStatus
+from threading import Event
+from typing import Any, Literal, TypeVar
 
+from engine.backends.qai_hub.errors import NotYetError, RefusedError, StoppedError, UnreachableError
 from engine.backends.qai_hub.options import QaiHubOwn
 from engine.backends.software import require
 from engine.errors import BackendError, DeviceLostError, DeviceNotFoundError, EngineError
@@ -19,7 +22,7 @@ Connect = Callable[[str | None], Any]
 
 #: Loggers of the client whose lines hold addresses with signatures in them, and what they may still say.
 _TALKATIVE = {
-    "urllib3.connectionpool": logging.INFO,
+    "urllib3.connectionpool": logging.ERROR,
     "public_rest_api": logging.WARNING,
     "api_utils": logging.WARNING,
     "s3_transfer": logging.WARNING,
@@ -30,17 +33,28 @@ _BOX = re.compile(r"[┌┐└┘─|]+")
 _QUERY = re.compile(r"(https?://[^\s?]+|url: /[^\s?]+)\?\S+")
 #: The client itself has tried a refused call for half a minute before it gives up.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 60.0
+#: When something is asked again, until its deadline. `always`: after all but a refusal, for what may be asked twice.
+#: `busy`: where AI Hub is too busy, for what somebody waits for. `unheard`: where it is too busy and has surely done
+#: nothing, for jobs.
+Again = Literal["always", "busy", "unheard"]
+#: In the cause of what the client raises where it asked again and again itself; the call may have had several parts.
+#: Source: urllib3, `ResponseError.SPECIFIC_ERROR`.
+_GAVE_UP_BUSY = "too many 429 error responses"
+#: For what somebody waits at a terminal: devices, models.
+_LOOK_UP_S = 120.0
 _LISTING = "`qai-hub list-devices` lists them all"
 
 
 class Hub:
-    """A connection to AI Hub.
+    """A connection to AI Hub. Any thread may use it.
 
     Attributes:
         client: The vendor's.
+        own: The keywords.
+        stop: Breaks every wait off, for good, once it is set.
     """
 
-    def __init__(self, connect: Connect, own: QaiHubOwn) -> None:
+    def __init__(self, connect: Connect, own: QaiHubOwn, stop: Event | None = None) -> None:
         """Read the configuration; nothing is sent yet.
 
         Raises:
@@ -48,17 +62,21 @@ class Hub:
         """
         for name, level in _TALKATIVE.items():
             logging.getLogger(name).setLevel(level)
+        self.own = own
+        self.stop = stop or Event()
         try:
             self.client = connect(own.profile)
             # Its progress goes to standard output otherwise.
             self.client.set_verbose(False)
+        except EngineError:
+            raise
         except Exception as exc:  # whatever a broken configuration file makes it raise
             raise BackendError(
-                f"back end qai_hub has no AI Hub token: {plain(exc)}: `qai-hub configure --api_token TOKEN`"
+                f"there is no token for AI Hub: {plain(exc)}: `qai-hub configure --api_token TOKEN`"
             ) from exc
-        self._package: Any = require("qai_hub.client", "qai_hub", "pip install qai_hub")
+        self.package: Any = require("qai_hub.client", "qai_hub", "pip install qai_hub")
 
-    def find_device(self, name: str | None, own: QaiHubOwn) -> Any:
+    def find_device(self, name: str | None) -> Any:
         """Return the device of that name.
 
         Raises:
@@ -68,22 +86,18 @@ class Hub:
         """
         if not name:
             raise DeviceNotFoundError(
-                f"back end qai_hub needs a device: name one, such as 'Samsung Galaxy S24 (Family)'; {_LISTING}"
+                f"AI Hub needs a device: name one, such as 'Samsung Galaxy S24 (Family)'; {_LISTING}"
             )
+        own = self.own
         wanted = (name, own.device_os, list(own.device_attributes))
         try:
-            if self.client.get_devices(*wanted):
-                return self._package.Device(*wanted)
-            known = sorted({device.name for device in self.client.get_devices()})
-        except self._package.UserError as exc:
-            if "authenticate" in str(exc):
-                raise BackendError(
-                    "AI Hub does not accept the token: `qai-hub configure --api_token TOKEN` with the one of your "
-                    "account page"
-                ) from exc
-            raise DeviceNotFoundError(f"AI Hub cannot look for device {name!r}: {plain(exc)}") from exc
-        except Exception as exc:  # requests, and what the client makes of it
-            raise DeviceLostError(f"AI Hub cannot be asked for its devices: {plain(exc)}") from exc
+            if self.devices(*wanted):
+                return self.package.Device(*wanted)
+            known = sorted({device.name for device in self.devices()})
+        except RefusedError as exc:
+            raise DeviceNotFoundError(f"AI Hub cannot look for device {name!r}: {exc}") from exc
+        except (UnreachableError, NotYetError) as exc:
+            raise DeviceLostError(f"AI Hub cannot be asked for its devices: {exc}") from exc
         if name in known:
             raise DeviceNotFoundError(
                 f"AI Hub has {name!r}, but none with device_os {own.device_os or 'any'} and device_attributes "
@@ -92,21 +106,42 @@ class Hub:
         near = get_close_matches(name, known, n=3)
         raise DeviceNotFoundError(f"AI Hub has no device {name!r}: {_or(near)}{_LISTING}")
 
-    def call(
-        self, what: str, failure: type[EngineError], call: Callable[[], Result], deadline_s: float, *, again: bool
-    ) -> Result:
+    def devices(self, *wanted: Any) -> list[Any]:
+        """Return the devices of a name, system and attributes; all of them without any.
+
+        Raises:
+            BackendError, HubError: As for `ask`.
+        """
+        return self.look_up("its devices", lambda: list(self.client.get_devices(*wanted)))
+
+    def look_up(self, what: str, call: Callable[[], Result], *, again: Again = "busy") -> Result:
+        """Ask for something that takes no job, for two minutes at the most.
+
+        Args:
+            what: What is asked, for messages.
+            call: The call of the client.
+            again: When it is asked again.
+
+        Raises:
+            BackendError, HubError: As for `ask`.
+        """
+        return self.ask(what, call, time.monotonic() + _LOOK_UP_S, again=again)
+
+    def ask(self, what: str, call: Callable[[], Result], deadline_s: float, *, again: Again) -> Result:
         """Ask AI Hub for something; where it says to come again later, do.
 
         Args:
             what: What is asked, for messages.
-            failure: What a refusal is.
             call: The call of the client.
             deadline_s: Until when it is asked again, `time.monotonic`.
-            again: Whether it may be asked again after a failure that leaves open whether it was heard.
+            again: When it is.
 
         Raises:
-            DeviceLostError: AI Hub cannot be reached, or is broken.
-            EngineError: A `failure`: it refused.
+            BackendError: AI Hub does not accept the token.
+            RefusedError: It refuses.
+            NotYetError: It is too busy until the deadline.
+            UnreachableError: It cannot be reached, or is broken.
+            StoppedError: `stop` was set.
         """
         wait_s = _FIRST_WAIT_S
         while True:
@@ -114,17 +149,43 @@ class Hub:
                 return call()
             except EngineError:
                 raise
-            except (self._package.UserError, ValueError, AssertionError) as exc:
-                raise failure(f"AI Hub refuses {what}: {plain(exc)}") from exc
+            except (self.package.UserError, ValueError, AssertionError) as exc:
+                raise _refusal(what, exc) from exc
             except Exception as exc:
-                is_busy = isinstance(exc, self._package.RateLimitedError)
-                if not (is_busy or again) or time.monotonic() + wait_s > deadline_s:
+                is_unheard = isinstance(exc, self.package.RateLimitedError)
+                is_busy = is_unheard or (again != "unheard" and _GAVE_UP_BUSY in str(exc.__cause__))
+                if not (is_busy or again == "always") or time.monotonic() + wait_s > deadline_s:
                     if is_busy:
-                        raise failure(f"AI Hub is too busy for {what}: {plain(exc)}") from exc
-                    raise DeviceLostError(f"AI Hub does not answer as it should to {what}: {plain(exc)}") from exc
+                        raise NotYetError(f"AI Hub is too busy for {what}: {plain(exc)}") from exc
+                    raise UnreachableError(
+                        f"AI Hub does not answer as it should when asked for {what}: {plain(exc)}"
+                    ) from exc
                 log.warning("AI Hub: %s: %s; asked again in %.0f s", what, plain(exc), wait_s)
-                time.sleep(wait_s)
+                self.pause(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def pause(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            StoppedError: `stop` was set.
+        """
+        if self.stop.wait(seconds):
+            raise StoppedError("stopped while waiting for AI Hub")
+
+
+def _refusal(what: str, exc: BaseException) -> EngineError:
+    """Say what was refused; the client hides the status of the answer behind its own error."""
+    status = getattr(exc.__context__, "status_code", None)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return BackendError(
+            "AI Hub does not accept the token: `qai-hub configure --api_token TOKEN` with the one of your account page"
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return RefusedError(
+            f"AI Hub does not give this account {what}: {plain(exc)}: ask the owner, or your administrator, to allow it"
+        )
+    return RefusedError(f"AI Hub refuses {what}: {plain(exc)}")
 
 
 def default_connect(profile: str | None) -> Any:
