@@ -1,11 +1,11 @@
 # Needs only Python 3.11+ and make: uv is found, or installed into .uv by pip.
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-SYNC := $(UV) sync --locked --quiet --inexact --extra broker --extra dashboard
+SYNC := $(UV) sync --locked --quiet --inexact --extra broker --extra dashboard --extra distributed
 BACKENDS := --extra openvino --extra qnn --extra tinygrad --extra classifiers
 RUN := $(UV) run --no-sync
 
-.PHONY: help install backends demo test check lint types layers format bench fuzz test-faults chaos soak screenshots clean
+.PHONY: help install backends demo test check lint types layers format bench fuzz test-faults test-zoo chaos soak screenshots clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -29,6 +29,9 @@ test: backends  ## every test that CI runs
 
 test-faults: backends  ## every fault test, the long ones too (20 minutes), and a table
 	$(RUN) pytest tests/faults -m faults
+
+test-zoo: backends  ## every classifier exported and compared with torch (20 minutes), and a table
+	$(RUN) pytest tests/zoo -m zoo
 
 check: install lint types layers test  ## what CI runs
 

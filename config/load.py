@@ -209,7 +209,8 @@ def _one_line(exc: ValidationError, origins: Mapping[str, str]) -> str:
     path = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == GIVEN_TWICE:
-        first, second = (origins.get(name, name) for name in error["ctx"].values())
+        paths = (f"{path}.{name}" if path else name for name in error["ctx"].values())
+        first, second = (origins.get(each, each) for each in paths)
         return f"{first} and {second} give the same secret: leave one of them out"
     if not path:  # several settings do not go together
         return message

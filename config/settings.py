@@ -344,7 +344,75 @@ class DemoSettings(Group):
     seconds: Seconds = Field(_duration("10s"), gt=_duration("0ms"), description="how long the cameras run")
 
 
-class DashboardSettings(Group):
+class PlanSettings(Group):
+    """What is asked of a site."""
+
+    cameras: int | None = Field(None, ge=1, le=10_000_000, description="how many cameras")
+    fps: float = Field(5, gt=0, le=1000, description="frames per second of each camera")
+    model: str | None = Field(
+        None, min_length=1, description="the model's name in the published figures, such as resnet50"
+    )
+    objective: Literal["best-throughput", "best-latency", "balanced"] | None = Field(
+        None, description="how it is compiled for the card (default: whichever needs the fewest cards)"
+    )
+    latency_budget: Duration = Field(
+        _duration("200ms"),
+        ge=_duration("1ms"),
+        le=_duration("60s"),
+        description="99 % of the results are no older, counted from capture",
+    )
+    drop_rate: float = Field(0, ge=0, le=0.5, description="share of frames that may be skipped where too many come")
+    headroom: float = Field(0.2, ge=0, le=0.9, description="share of each card and worker that stays free")
+    short_side: int = Field(256, ge=16, le=8192, description="short side of the frames that are sent, in pixels")
+    frame_bytes: ByteSize | None = Field(
+        None, ge=100, le=8 * _MIB, description="size of an encoded frame (default: as such pictures have it)"
+    )
+    retention: Duration = Field(_duration("10m"), ge=_SHORTEST_RETENTION, description="how long Kafka keeps frames")
+    decode_us: float | None = Field(
+        None, gt=0, description="CPU of decoding a frame, in microseconds (default: measured here)"
+    )
+    stream_us: float | None = Field(
+        None, gt=0, description="CPU of everything else for a frame, in microseconds (default: measured here)"
+    )
+
+
+class TokenSettings(Group):
+    """What a server of ours wants to be told."""
+
+    token: SecretStr | None = Field(None, description="what a client has to know")
+    token_file: Path | None = Field(None, description="a file with the token, unless the environment has it")
+
+    @model_validator(mode="after")
+    def _token_stands_once(self) -> Self:
+        """Refuse a token that is given twice."""
+        if self.token is not None and self.token_file is not None:
+            both = {"first": "token", "second": "token_file"}
+            raise PydanticCustomError(GIVEN_TWICE, "give {first} or {second}, not both", both)
+        return self
+
+
+class WorkerSettings(TokenSettings):
+    """A model for clients of the Open Inference Protocol v2."""
+
+    model: str | None = Field(None, min_length=1, description="an .onnx file, or `workpiece`, the built-in one")
+    model_name: str | None = Field(None, min_length=1, description="what clients call it (default: its file's name)")
+    device: str | None = Field(None, min_length=1, description="AUTO, CPU, CUDA, OCL, or the back end's own name")
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to listen at; where other machines reach it, a token is made unless one is given",
+    )
+    port: int = Field(8070, ge=0, le=65535, description="its port; 0 takes a free one")
+    batch_size: int = Field(8, ge=1, le=1024, description="rows in a batch, across all clients")
+    batch_timeout: Duration = Field(
+        _duration("5ms"), ge=_duration("0ms"), le=_duration("60s"), description="a request waits no longer for company"
+    )
+    max_queue_size: int = Field(256, ge=1, le=100_000, description="requests that are not answered yet, at the most")
+    max_queue_bytes: ByteSize = Field(ByteSize(256 * _MIB), ge=_MIB, description="and their bytes")
+    max_body_bytes: ByteSize = Field(ByteSize(64 * _MIB), ge=1024, description="larger requests are refused")
+
+
+class DashboardSettings(TokenSettings):
     """The dashboard in the browser."""
 
     host: str = Field(
@@ -354,16 +422,44 @@ class DashboardSettings(Group):
     allowed_host: Names = Field(
         (), description="names that browsers call it by, commas between (default: its address alone)"
     )
-    token: SecretStr | None = Field(None, description="what a browser has to know")
-    token_file: Path | None = Field(None, description="a file with the token, unless STREAMER_DASHBOARD_TOKEN has it")
 
-    @model_validator(mode="after")
-    def _token_stands_once(self) -> Self:
-        """Refuse a token that is given twice."""
-        if self.token is not None and self.token_file is not None:
-            both = {"first": "dashboard.token", "second": "dashboard.token_file"}
-            raise PydanticCustomError(GIVEN_TWICE, "give {first} or {second}, not both", both)
-        return self
+
+class HubAccountSettings(Group):
+    """The account at Qualcomm AI Hub."""
+
+    profile: str | None = Field(
+        None,
+        pattern=r"^[\w.-]+$",
+        description="~/.qai_hub/PROFILE.ini, as `qai-hub configure` wrote it (default: client.ini)",
+    )
+
+
+class HubModelsSettings(HubAccountSettings):
+    """The models at Qualcomm AI Hub."""
+
+    limit: int = Field(20, ge=1, le=10_000, description="models that are fetched at most, the newest first")
+
+
+class HubSettings(HubModelsSettings):
+    """What runs at Qualcomm AI Hub."""
+
+    device: str | None = Field(None, min_length=1, description="its name there; `streamer hub devices` lists them")
+    device_os: str = Field("", description="version of its system, or an interval such as [14,15) (default: any)")
+    device_attributes: Names = Field((), description="what it must have, such as framework:onnx (default: any)")
+    batch_size: int = Field(5, ge=1, le=64, description="jobs in flight at a time")
+    target_runtime: str = Field(
+        "onnx",
+        pattern=r"^[a-z0-9_]+$",
+        description="what is compiled for: onnx, tflite, qnn_dlc, qnn_context_binary, precompiled_qnn_onnx",
+    )
+    compile_options: str = Field(
+        "", description="further ones, behind a = (default: none): --compile-options=--truncate_64bit_io"
+    )
+    job_options: str = Field("", description="behind a =, too (default: none): --job-options='--compute_unit npu'")
+    job_timeout: Seconds = Field(
+        _duration("30m"), gt=_duration("0ms"), description="a job that is not finished by then is given up"
+    )
+    poll_interval: Seconds = Field(_duration("5s"), ge=_duration("1ms"), description="time between two looks at a job")
 
 
 class Settings(
@@ -382,6 +478,9 @@ class Settings(
     demo: DemoSettings = DemoSettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    worker: WorkerSettings = WorkerSettings()
+    plan: PlanSettings = PlanSettings()
+    hub: HubSettings = HubSettings()
 
 
 #: Groups that stand in a table of their own, by the name of the table.
@@ -390,4 +489,7 @@ SECTIONS: dict[str, type[Group]] = {
     "demo": DemoSettings,
     "benchmark": BenchmarkSettings,
     "dashboard": DashboardSettings,
+    "worker": WorkerSettings,
+    "plan": PlanSettings,
+    "hub": HubSettings,
 }

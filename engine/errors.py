@@ -10,7 +10,9 @@ EngineError
 ├── DeviceNotFoundError       the back end has no such device                          (exit 2)
 ├── InferenceError            the device refused or failed a batch                     (exit 1, retriable)
 │   ├── DeviceLostError       the device hung or broke; what it had is handed back
-│   └── NotOpenError          the back end is closed
+│   ├── NotOpenError          the back end is closed
+│   ├── QueueFullError        an engine has no room for another input
+│   └── WorkerError           a worker on another machine did not answer, or failed
 ├── PipelineError             a pipeline's description cannot be used                  (exit 2)
 └── ImageError                a picture cannot be decoded; `reason` says why           (exit 1)
 """
@@ -80,6 +82,22 @@ class DeviceLostError(InferenceError):
 
 class NotOpenError(InferenceError):
     """The back end is not open, or was closed meanwhile."""
+
+
+class QueueFullError(InferenceError):
+    """An engine has as many inputs, or as many bytes, as it may hold."""
+
+
+class WorkerError(InferenceError):
+    """A worker on another machine did not answer, or failed; another one may do what it was asked.
+
+    Attributes:
+        is_silent: Whether it did not answer at all.
+    """
+
+    def __init__(self, message: str, *, is_silent: bool = False) -> None:
+        super().__init__(message)
+        self.is_silent = is_silent
 
 
 class PipelineError(EngineError):

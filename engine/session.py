@@ -13,6 +13,7 @@ import logging
 import time
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import Future
 from math import prod
 from os import PathLike
 from threading import RLock, Thread
@@ -21,13 +22,14 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
+from engine.backends.base import Around, Backend, BackendOptions, BenchmarkRun, Health, Inference
 from engine.errors import InferenceError, ModelError, ModelNotFoundError, NotOpenError, OptionsError
 from engine.models.files import ModelFile, locate_model
 from engine.models.program import Program, Tensors, TensorSpec, random_values, with_rows
 from engine.options import UPDATABLE, nearest, session_options
 from engine.session_keywords import read_keywords
 from engine.session_metrics import LatencyMetrics, ProfiledFunction, Profiles, metrics_lines, profile_lines
+from engine.spread import Spread
 
 log = logging.getLogger(__name__)
 
@@ -44,20 +46,37 @@ class ShapeDict(dict[str, Shape]):
         return dict(self)
 
 
-class BenchmarkResult(NamedTuple):
-    """What `run_benchmark` gives: the vendor's four values.
+class _FourValues(NamedTuple):
+    inf_completed: int
+    inf_rate: float
+    inf_time: float
+    batch_size: int
+
+
+class BenchmarkResult(_FourValues):
+    """What `run_benchmark` gives: the vendor's four values, and beside them what it does not give.
 
     Attributes:
         inf_completed: Inferences run. One inference is one batch, not one image.
         inf_rate: Inferences, so batches, per second; `images_per_s` counts rows.
         inf_time: Seconds from the first to the last.
         batch_size: Rows of one inference.
+        latencies_s: How long each inference was on the device.
     """
 
-    inf_completed: int
-    inf_rate: float
-    inf_time: float
-    batch_size: int
+    latencies_s: Spread
+
+    @classmethod
+    def of(cls, run: BenchmarkRun, batch_size: int) -> Self:
+        """Return what a back end's benchmark comes to."""
+        rate = run.completed / run.took_s if run.took_s else 0.0
+        result = cls(run.completed, rate, run.took_s, batch_size)
+        result.latencies_s = run.latencies_s
+        return result
+
+    def latency_ms(self, share: float) -> float:
+        """Return the latency, in ms, that this share of all inferences does not exceed; 0.95 is the p95."""
+        return self.latencies_s.percentile(share) * 1e3
 
     @property
     def images_per_s(self) -> float:
@@ -225,6 +244,27 @@ class Session:
         self._metrics.add(time.perf_counter() - began_s)
         return dict(inference.outputs)
 
+    def submit(self, input_dict: Mapping[str, NDArray[Any]]) -> Future[Inference]:
+        """Hand one inference over and return at once; its `outputs` are what `run` returns. It is not measured.
+
+        Up to `slots` of them are worked on at a time, and end in any order; further ones wait.
+
+        Raises:
+            InferenceError: The inputs do not fit. What the device does wrong, the future raises.
+        """
+        return self._backend.submit(*self._fitted(input_dict))
+
+    @property
+    def slots(self) -> int:
+        """How many inferences the device works on at a time."""
+        self.setup()
+        return max(self._backend.slots, 1)
+
+    @property
+    def program(self) -> Program:
+        """What the model takes and gives; open axes are None here."""
+        return self._loaded()
+
     def run_benchmark(
         self,
         num_inferences: int | str | None = None,
@@ -241,7 +281,7 @@ class Session:
             input_dict: What to run (default: random data).
 
         Returns:
-            `inf_completed, inf_rate, inf_time, batch_size`.
+            `inf_completed, inf_rate, inf_time, batch_size`; their latencies beside them.
 
         Raises:
             OptionsError: A number and a time are given, or one that is not above 0.
@@ -260,10 +300,10 @@ class Session:
         inputs = self._random_inputs() if input_dict is None else dict(input_dict)
         padded, _ = self._fitted(inputs)
         self._backend.submit(padded).result()  # the first one is slower: memory, caches
-        completed, took_s = self._backend.benchmark(padded, runs, inf_time)
+        run = self._backend.benchmark(padded, runs, inf_time)
         first = next(iter(padded.values()), None)
         batch_size = len(first) if first is not None and first.ndim else 1
-        return BenchmarkResult(completed, completed / took_s if took_s else 0.0, took_s, batch_size)
+        return BenchmarkResult.of(run, batch_size)
 
     # Measuring.
 

@@ -9,9 +9,6 @@ from engine.spread import Spread
 
 Result = TypeVar("Result")
 
-#: Percentiles are right to 0.1 %, in bounded memory: 16,384 bins reach from ns to hours.
-_RELATIVE_ACCURACY = 0.001
-_BINS = 16384
 #: The documented names. Source: quic/cloud-ai-sdk-pages docs/Python-API/qaic/qaic.md.
 _PERCENTILES = {"P25": 0.25, "P50": 0.5, "P75": 0.75, "P90": 0.9, "P99": 0.99, "P999": 0.999}
 #: Profiles of the first runs are kept, and no more: each holds some hundred bytes a function.
@@ -24,7 +21,7 @@ class LatencyMetrics:
     def __init__(self) -> None:
         """Begin with none."""
         self._lock = Lock()
-        self._spread = Spread(_RELATIVE_ACCURACY, _BINS)
+        self._spread = Spread.fine()
 
     def add(self, latency_s: float) -> None:
         """Count one run."""

@@ -10,6 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.engines.async_batch import AsyncBatchInferenceEngine
+    from engine.engines.distributed import DistributedInferenceEngine
+    from engine.engines.streaming import StreamingInferenceEngine
+    from engine.engines.synchronous import (
+        BatchInferenceEngine,
+        SyncDistributedInferenceEngine,
+        SyncStreamingInferenceEngine,
+    )
+    from engine.engines.worker import WorkerServer
     from engine.errors import (
         BackendError,
         DeviceLostError,
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
         ModelError,
         OptionsError,
         PipelineError,
+        QueueFullError,
     )
     from engine.pipeline.model_step import GPURuntimeComponent, ModelStep, Warmup
     from engine.pipeline.pipeline import Pipeline
@@ -27,9 +37,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "AsyncBatchInferenceEngine",
     "BackendError",
+    "BatchInferenceEngine",
     "DeviceLostError",
     "DeviceNotFoundError",
+    "DistributedInferenceEngine",
     "EngineError",
     "GPURuntimeComponent",
     "InferenceError",
@@ -38,9 +51,14 @@ __all__ = [
     "OptionsError",
     "Pipeline",
     "PipelineError",
+    "QueueFullError",
     "Session",
     "Step",
+    "StreamingInferenceEngine",
+    "SyncDistributedInferenceEngine",
+    "SyncStreamingInferenceEngine",
     "Warmup",
+    "WorkerServer",
     "__version__",
 ]
 
@@ -52,6 +70,14 @@ _PUBLIC = {
     "ModelStep": "engine.pipeline.model_step",
     "GPURuntimeComponent": "engine.pipeline.model_step",
     "Warmup": "engine.pipeline.warm_up",
+    "AsyncBatchInferenceEngine": "engine.engines.async_batch",
+    "StreamingInferenceEngine": "engine.engines.streaming",
+    "DistributedInferenceEngine": "engine.engines.distributed",
+    "WorkerServer": "engine.engines.worker",
+    **dict.fromkeys(
+        ("BatchInferenceEngine", "SyncStreamingInferenceEngine", "SyncDistributedInferenceEngine"),
+        "engine.engines.synchronous",
+    ),
     **dict.fromkeys(
         (
             "BackendError",
@@ -62,6 +88,7 @@ _PUBLIC = {
             "ModelError",
             "OptionsError",
             "PipelineError",
+            "QueueFullError",
         ),
         "engine.errors",
     ),

@@ -42,6 +42,7 @@ class Role(StrEnum):
 
     CAMERA = "streamer-camera"
     CONSUMER = "streamer-consumer"
+    WORKER = "streamer-worker"
 
 
 def _exporter(signal: str) -> str:

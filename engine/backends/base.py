@@ -15,6 +15,7 @@ from engine.models.files import ModelFile, ModelKind
 from engine.models.onnx_file import check_onnx_file
 from engine.models.program import Program, Tensors
 from engine.options import SessionOptions
+from engine.spread import Spread
 
 #: What a back end does with a keyword that somebody gave: `ignored` with a notice.
 Treatment = Literal["used", "ignored", "refused"]
@@ -94,6 +95,24 @@ class Inference:
     backend: str = ""
     device: str = ""
     has_held_inputs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkRun:
+    """What a benchmark of a back end found.
+
+    Attributes:
+        took_s: From the first submission to the last completion.
+        latencies_s: How long each batch took from when the device took it up until it was done.
+    """
+
+    took_s: float
+    latencies_s: Spread
+
+    @property
+    def completed(self) -> int:
+        """How many batches were completed."""
+        return self.latencies_s.count
 
 
 #: Something that wants to be around a computation, as a profiler does.
@@ -239,7 +258,7 @@ class Backend(ABC):
         """How many batches a benchmark has submitted and not yet answered."""
         return self.slots
 
-    def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> tuple[int, float]:
+    def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> BenchmarkRun:
         """Run one batch again and again, with every slot busy.
 
         Args:
@@ -247,25 +266,28 @@ class Backend(ABC):
             runs: How many times; None to go by the clock.
             seconds: For how long new ones are begun.
 
-        Returns:
-            How many were completed, and the seconds from the first submission to the last completion.
-
         Raises:
             InferenceError: One failed.
         """
         pending: deque[Future[Inference]] = deque()
+        latencies_s = Spread.fine()
+
+        def finish_oldest() -> None:
+            inference = pending.popleft().result()
+            latencies_s.add(inference.finished_at_s - inference.started_at_s)
+
         began_s = time.monotonic()
         submitted = 0
         while runs is None or submitted < runs:
             if seconds is not None and time.monotonic() - began_s >= seconds:
                 break
             if len(pending) >= self.benchmark_depth:
-                pending.popleft().result()
+                finish_oldest()
             pending.append(self.submit(inputs))
             submitted += 1
-        for future in pending:
-            future.result()
-        return submitted, time.monotonic() - began_s
+        while pending:
+            finish_oldest()
+        return BenchmarkRun(time.monotonic() - began_s, latencies_s)
 
 
 _CONVERSIONS: Mapping[str, str] = {

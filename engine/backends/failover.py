@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
 
-from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
+from engine.backends.base import Around, Backend, BackendOptions, BenchmarkRun, Health, Inference
 from engine.backends.crew import complete
 from engine.errors import DeviceLostError, InferenceError, ModelError, NotOpenError
 from engine.models.files import ModelFile
@@ -139,7 +139,7 @@ class FailoverBackend(Backend):
         self._primary.close()  # what it hands back meanwhile goes to the standby
         self._standby.backend.close()
 
-    def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> tuple[int, float]:
+    def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> BenchmarkRun:
         """Run one batch again and again on the primary alone; see `Backend.benchmark`."""
         return self._primary.benchmark(inputs, runs, seconds)
 

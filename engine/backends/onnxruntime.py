@@ -1,7 +1,9 @@
 """ONNX Runtime: this machine's CPU, and NVIDIA's GPUs where its CUDA build is installed."""
 
 import re
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +12,7 @@ import onnxruntime
 from engine.backends.base import BackendOptions, HostOptions
 from engine.backends.network import Network, Outputs
 from engine.backends.threaded import ThreadedBackend
-from engine.errors import DeviceNotFoundError, ModelError, first_line
+from engine.errors import CompileError, DeviceNotFoundError, ModelError, first_line
 from engine.models.files import ModelFile
 from engine.models.graph import program_of, with_symbols
 from engine.models.onnx_file import read_onnx
@@ -36,10 +38,13 @@ _CUDA = re.compile(r"^cuda(?::(\d+))?$")
 
 
 class OnnxRuntimeBackend(ThreadedBackend):
-    """Runs ONNX files. `num_activations` × `set_size` inferences run at a time."""
+    """Runs ONNX files. `num_activations` × `set_size` inferences run at a time.
+
+    With `output_dir`, `compile` keeps there what ONNX Runtime has made of the graph, its symbols open, and that runs.
+    """
 
     name = "onnxruntime"
-    uses = frozenset({"dev_id", "num_activations", "set_size", "onnx_define_symbol"})
+    uses = frozenset({"dev_id", "num_activations", "set_size", "onnx_define_symbol", "output_dir"})
     default_device = "cpu"
     Own = HostOptions
     # Decoding needs the cores as well, so an inference has one thread and there are two of them.
@@ -49,6 +54,13 @@ class OnnxRuntimeBackend(ThreadedBackend):
     def has_device_name(cls, name: str) -> bool:
         """Tell whether it is `cpu` or a `cuda:N`."""
         return name.lower() == "cpu" or _CUDA.match(name.lower()) is not None
+
+    def compile(self, model: ModelFile, options: BackendOptions) -> ModelFile:
+        """Optimise the model, and keep that in `output_dir`; without one it is done when the model is loaded."""
+        self.check_model(model)
+        if options.keywords.output_dir is None:
+            return model
+        return _optimised(model, options, Path(options.keywords.output_dir))
 
     def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Load the ONNX file; see `Backend.open`."""
@@ -96,16 +108,40 @@ class OnnxRuntimeNetwork(SessionNetwork):
             # A session does not tell which symbols there were before they had sizes.
             with_symbols(program_of(read_onnx(model.path), model.path), options.keywords, model.path)
         settings = session_settings(options, threads)
-        try:
-            session: Any = onnxruntime.InferenceSession(str(model.path), settings, providers=[provider])
-        except Exception as exc:  # onnxruntime's errors have no common root but this
-            raise ModelError(
-                f"ONNX Runtime cannot load {model.path}: {message(exc)} (give a complete .onnx file that it supports)"
-            ) from exc
+        session = _session(model, settings, provider)
         if provider[0] not in session.get_providers():
             raise DeviceNotFoundError(f"ONNX Runtime cannot use {provider[0]} here: its driver or device is missing")
         detail = f"onnxruntime {onnxruntime.__version__}, {provider[0].removesuffix('ExecutionProvider')}"
         super().__init__(session, program_of_session(session, model, options), slots, detail)
+
+
+def _session(model: ModelFile, settings: Any, provider: tuple[str, Mapping[str, str]]) -> Any:
+    try:
+        return onnxruntime.InferenceSession(str(model.path), settings, providers=[provider])
+    except Exception as exc:  # onnxruntime's errors have no common root but this
+        raise ModelError(
+            f"ONNX Runtime cannot load {model.path}: {message(exc)} (give a complete .onnx file that it supports)"
+        ) from exc
+
+
+def _optimised(model: ModelFile, options: BackendOptions, folder: Path) -> ModelFile:
+    """Write the model as ONNX Runtime has optimised it, without what is for this machine's processor alone."""
+    settings: Any = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    settings.log_severity_level = _FATAL_ONLY
+    target = folder / f"{model.path.stem}.optimised.onnx"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=folder) as work:
+            made = Path(work) / target.name
+            settings.optimized_model_filepath = str(made)
+            _session(model, settings, _provider(options))
+            made.replace(target)
+    except OSError as exc:
+        raise CompileError(
+            f"{model.path} cannot be optimised into {folder}: {exc.strerror} (give another output_dir)"
+        ) from exc
+    return ModelFile(target, "onnx")
 
 
 def session_settings(options: BackendOptions, threads: int | None) -> Any:

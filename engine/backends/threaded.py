@@ -35,12 +35,13 @@ from itertools import count as counter
 from threading import Event, Lock, Thread, current_thread
 from typing import ClassVar
 
-from engine.backends.base import Around, Backend, BackendOptions, Health, Inference
+from engine.backends.base import Around, Backend, BackendOptions, BenchmarkRun, Health, Inference
 from engine.backends.crew import OUR_THREADS, Crew, Request, Work
 from engine.backends.network import Network
 from engine.errors import DeviceLostError, InferenceError, ModelNotFoundError, NotOpenError, first_line
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors
+from engine.spread import Spread
 from engine.telemetry import count_loss
 
 log = logging.getLogger(__name__)
@@ -118,16 +119,17 @@ class ThreadedBackend(Backend):
 
         return self._request(crew, work)
 
-    def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> tuple[int, float]:
+    def benchmark(self, inputs: Tensors, runs: int | None, seconds: float | None) -> BenchmarkRun:
         """Run one batch again and again, each slot in a loop of its own; see `Backend.benchmark`."""
         crew = self._ready_crew()
         network = crew.network
         network.program.check(inputs, None)
-        tickets, done, failed = counter(), counter(), Event()
+        tickets, failed, of_loops = counter(), Event(), list[Spread]()
         began_s = time.monotonic()
 
         def loop(touch: Callable[[], None]) -> Inference:
             touched_s = began_s
+            of_loops.append(latencies_s := Spread.fine())  # one for each loop: they share nothing that needs a lock
             try:
                 while not failed.is_set():
                     now_s = time.monotonic()
@@ -139,7 +141,7 @@ class ThreadedBackend(Backend):
                         touch()
                         touched_s = now_s
                     network.infer(inputs, None)
-                    next(done)
+                    latencies_s.add(time.monotonic() - now_s)
             except BaseException as exc:  # noqa: BLE001 - raised as an error of ours
                 failed.set()
                 crew.fail(exc, None)
@@ -150,7 +152,11 @@ class ThreadedBackend(Backend):
                 future.result()
         finally:
             failed.set()  # an interrupt ends the loops as well
-        return next(done), time.monotonic() - began_s
+        took_s = time.monotonic() - began_s
+        latencies_s = Spread.fine()
+        for of_loop in of_loops:
+            latencies_s.merge(of_loop)
+        return BenchmarkRun(took_s, latencies_s)
 
     def health(self) -> Health:
         """Tell whether the device can be given work."""

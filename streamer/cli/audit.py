@@ -9,7 +9,7 @@ import msgspec
 
 from config.settings import KafkaSettings
 from streamer.cli.command import Call, Command
-from streamer.cli.progress import ReadingProgress
+from streamer.cli.progress import ProgressBar
 from streamer.terminal import harmless, print_json, print_table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def _run(call: Call) -> int:
     from streamer.compose import kafka_of, topic_names
 
     settings, arguments = call.loaded.settings, call.arguments
-    with ReadingProgress() as progress:
+    with ProgressBar("reading the topics") as progress:
         report = audit(
             kafka_of(settings),
             topic_names(settings),

@@ -2,6 +2,7 @@
 
 from argparse import (
     SUPPRESS,
+    Action,
     ArgumentParser,
     ArgumentTypeError,
     BooleanOptionalAction,
@@ -74,6 +75,20 @@ class Parser(ArgumentParser):
         raise UsageError(f"{self.prog}: {message} (`{self.prog} --help` explains)")
 
 
+class AnyText(Action):
+    """An argument whose value may begin with a dash, such as another program's flags.
+
+    argparse takes such a word for a flag of its own, so `parse` joins it to this one.
+    """
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Keep the value."""
+        del parser, option_string
+        setattr(namespace, self.dest, values)
+
+
 def make_parser(program: str, command: Command) -> Parser:
     """Make the parser of one command."""
     examples = "\n".join(f"  {line}" for line in command.examples.strip().splitlines())
@@ -107,13 +122,16 @@ def parse(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], Namespace]:
     Raises:
         UsageError: A flag is unknown or has no value.
     """
-    arguments, unknown = parser.parse_known_args(argv)
+    arguments, unknown = parser.parse_known_args(_with_any_text(parser, argv))
     if unknown:
-        known = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001 - no public list
+        actions = parser._actions  # noqa: SLF001 - no public list
+        known = [flag for action in actions for flag in action.option_strings]
+        own = {action.dest.removeprefix(_SETTING) for action in actions}
         # A misplaced argument may be a camera's address with its password.
         word = redact(unknown[0].partition("=")[0])
-        secret = next((path for path, info in known_settings() if is_secret(info) and flag_name(path) == word), None)
-        if secret is not None and f"{word}-file" in known:
+        secrets = (path for path, info in known_settings() if is_secret(info) and f"{path}_file" in own)
+        secret = next((path for path in secrets if flag_name(path) == word), None)
+        if secret is not None:
             raise UsageError(
                 f"{parser.prog}: {word} is no flag, since every user of this machine could read it: "
                 f"set {variable_name(secret)}, or give {word}-file PATH"
@@ -125,6 +143,21 @@ def parse(parser: Parser, argv: list[str]) -> tuple[dict[str, Any], Namespace]:
     flags = {name.removeprefix(_SETTING): value for name, value in vars(arguments).items() if name.startswith(_SETTING)}
     others = {name: value for name, value in vars(arguments).items() if not name.startswith(_SETTING)}
     return flags, Namespace(**others)
+
+
+def _with_any_text(parser: Parser, argv: list[str]) -> list[str]:
+    """Return a command line in which each flag that takes any text is one word with its value."""
+    takers = {
+        flag
+        for action in parser._actions  # noqa: SLF001 - no public list
+        if isinstance(action, AnyText)
+        for flag in action.option_strings
+    }
+    words, joined = iter(argv), list[str]()
+    for word in words:
+        value = next(words, None) if word in takers else None
+        joined.append(word if value is None else f"{word}={value}")
+    return joined
 
 
 def positive(text: str) -> int:

@@ -9,7 +9,7 @@ from config.settings import KafkaSettings, Settings
 from streamer.cli.command import Call, Command, UsageError, moment_us, positive
 from streamer.cli.dead_letter_formats import facts_of, headers_of, none_of, print_letters, print_summary, print_whole
 from streamer.cli.output_file import add_output_flags, check_output, is_piped, write_output
-from streamer.cli.progress import ReadingProgress
+from streamer.cli.progress import ProgressBar
 from streamer.terminal import harmless, print_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def _list(call: Call) -> int:
 
     settings, arguments = call.loaded.settings, call.arguments
     counts, letters = Counter[tuple[str, str]](), list[StoredDeadLetter]()
-    with ReadingProgress() as progress:
+    with ProgressBar("reading the topics") as progress:
         reader = DeadLetterReader(kafka_of(settings), topic_names(settings), progress)
         found = reader.read(_filters(arguments))
         if arguments.summary:
@@ -57,7 +57,7 @@ def _show(call: Call) -> int:
     settings, arguments = call.loaded.settings, call.arguments
     cluster, topics = kafka_of(settings), topic_names(settings)
     check_output("streamer dlq show", arguments)
-    with ReadingProgress() as progress:
+    with ProgressBar("reading the topics") as progress:
         found = find_dead_letter(cluster, topics, arguments.id, progress)
     if arguments.json:
         print_json(facts_of(found.stored) | {"others": list(map(str, found.others)), "headers": headers_of(found)})
@@ -80,7 +80,7 @@ def _replay(call: Call) -> int:
             "streamer dlq replay: give the ids of dead letters or frames, or --all (with filters or without)"
         )
     cluster, topics = kafka_of(settings), topic_names(settings)
-    with ReadingProgress() as progress:
+    with ProgressBar("reading the topics") as progress:
         plan = plan_replay(cluster, topics, _filters(arguments), again=arguments.again, on_progress=progress)
     for identity in plan.not_found:
         print(DeadLetterNotFoundError.of(identity), file=sys.stderr)
@@ -91,7 +91,7 @@ def _replay(call: Call) -> int:
         if not arguments.yes and not _is_confirmed(plan, settings):
             print("nothing was put back", file=sys.stderr)
             return 1
-        with ReadingProgress() as progress:
+        with ProgressBar("reading the topics") as progress:
             report = put_back(cluster, topics, plan, on_progress=progress)
     for failure in report.failures:
         line = f"{failure.place} {failure.frame_id}: {failure.error}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from config.settings import KafkaSettings, Settings
 from streamer.cli.command import Call, Command, UsageError
 from streamer.cli.output_file import add_output_flags, check_output, is_piped, write_output
-from streamer.cli.progress import ReadingProgress
+from streamer.cli.progress import ProgressBar
 from streamer.cli.way_formats import add_way_flags, facts_of, note_other_form, picture_line, said, who
 from streamer.terminal import harmless, print_json
 
@@ -26,7 +26,7 @@ def _run(call: Call) -> int:
     image_format = _check(arguments)
     cluster, topics = kafka_of(settings), topic_names(settings)
     note_other_form(arguments.id)
-    with ReadingProgress() as progress:
+    with ProgressBar("reading the topics") as progress:
         way = find_way(cluster, topics, arguments.id, since_us=arguments.since, on_progress=progress)
     shown = way.shown(_group(way, arguments.group))
     if arguments.json:

@@ -24,9 +24,14 @@ COMMANDS = {
     "frame": "what the model saw: a frame's picture with its label",
     "trace": "one frame's way from the camera to its results, and where the time went",
     "dlq": "look at dead letters, and put their frames back",
+    "plan": "cards, workers, cores and disk for so many cameras, and whether that holds",
     "doctor": "check broker, topics, model, device and clocks, and say how to mend them",
     "pipeline": "run frames through a pipeline of steps, and see which step holds it up",
     "benchmark": "run a model as fast as its device takes it",
+    "worker": "serve a model to other machines, over the Open Inference Protocol v2 (KServe, Triton)",
+    "engine": "try the engines on a model: batches, streams, workers",
+    "classifier": "benchmark one of 53 well-known classifiers: export, compile, run, compare with torch",
+    "hub": "run models on a device at Qualcomm AI Hub, and list both",
     "config": "show the settings and where each came from, or their schema",
 }
 

@@ -1,4 +1,4 @@
-"""The progress of reading topics, for whoever waits at a terminal."""
+"""The progress of what has a known end, for whoever waits at a terminal."""
 
 import sys
 import time
@@ -11,10 +11,11 @@ _SHOWN_AFTER_S = 2.0
 _REFRESH_S = 0.1
 
 
-class ReadingProgress:
-    """Shows on standard error how far the reading is, where it takes long; for a `with` block."""
+class ProgressBar:
+    """Shows on standard error how far something is, where it takes long; for a `with` block."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._next_s = time.monotonic() + _SHOWN_AFTER_S
         self._bar: Progress | None = None
 
@@ -22,8 +23,15 @@ class ReadingProgress:
         """Begin to wait."""
         return self
 
-    def __call__(self, done: int, total: int) -> None:
-        """Show that `done` records of `total` are read."""
+    def __call__(self, done: int, total: int, what: str | None = None) -> None:
+        """Show that `done` of `total` are done.
+
+        Args:
+            done: Records, models, trials.
+            total: Of how many.
+            what: What goes on from now on; None for the same as before.
+        """
+        self._what = what or self._what
         now_s = time.monotonic()
         if now_s < self._next_s or not sys.stderr.isatty():
             return
@@ -33,9 +41,9 @@ class ReadingProgress:
             from rich.progress import Progress
 
             self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.add_task("reading the topics", total=total)
+            self._bar.add_task(self._what, total=total)
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=self._what)
 
     def __exit__(self, *_: object) -> None:
         """Take the bar away."""

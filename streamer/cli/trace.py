@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 
 from config.settings import KafkaSettings
 from streamer.cli.command import Call, Command
-from streamer.cli.progress import ReadingProgress
+from streamer.cli.progress import ProgressBar
 from streamer.cli.way_formats import add_way_flags, facts_of, note_other_form
 from streamer.terminal import print_json
 
@@ -17,7 +17,7 @@ def _run(call: Call) -> int:
 
     settings, arguments = call.loaded.settings, call.arguments
     note_other_form(arguments.id)
-    with ReadingProgress() as progress:
+    with ProgressBar("reading the topics") as progress:
         way = find_way(
             kafka_of(settings), topic_names(settings), arguments.id, since_us=arguments.since, on_progress=progress
         )

@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING
 
 from config.load import flag_name, variable_name
-from config.secret_files import warn_of_open_file
 from config.settings import DashboardSettings
-from messaging.security import read_secret
+from streamer.access_token import access_token
 from streamer.web.door import Door, check_address
 from streamer.web.extra import check_extra
 
@@ -24,22 +23,12 @@ def server_of(settings: DashboardSettings) -> "WebServer":
         SecuritySettingError: The token's file cannot be read.
     """
     check_extra()
-    token = _token_of(settings)
+    token = access_token(settings.token, settings.token_file, _TOKEN_FILE)
     check_address(settings.host, token, f"{variable_name(_TOKEN)} or {flag_name(_TOKEN_FILE)}")
 
     from streamer.web.server import WebServer  # it needs the extra
 
     return WebServer(settings.host, settings.port, Door(settings.host, settings.allowed_host, token), "streamer")
-
-
-def _token_of(settings: DashboardSettings) -> str | None:
-    if settings.token is not None:
-        return settings.token.get_secret_value()
-    if settings.token_file is None:
-        return None
-    token = read_secret(settings.token_file, flag_name(_TOKEN_FILE))
-    warn_of_open_file(settings.token_file)
-    return token
 
 
 def address_line(what: str, address: str, settings: DashboardSettings) -> str:

@@ -1,6 +1,7 @@
 """The back end `qaic`: Cloud AI 100 cards."""
 
 import logging
+import shlex
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from engine.backends.qaic.runtime import PROGRAM_STEPS, Placement, QaicNetwork
 from engine.backends.qaic.sdk import Sdk, find_sdk, within
 from engine.backends.qaic.vendor import Vendor, VendorError, load_vendor
 from engine.backends.threaded import ThreadedBackend
-from engine.errors import BackendError, DeviceNotFoundError, ModelError
+from engine.errors import BackendError, DeviceNotFoundError, ModelError, OptionsError
 from engine.models.files import QPC_FILE_NAME, ModelFile
 from engine.options import SessionOptions
 
@@ -31,6 +32,9 @@ class QaicOwn(OwnOptions):
         min_length=1,
         description="taken for the vendor's Session, whose samples share AI cores among sessions of one name; "
         "how its runtime is told is not public, so each session has cores of its own",
+    )
+    extra_flags: str | None = Field(
+        None, description="further flags of the compiler, as its command line takes them: for what no keyword says"
     )
 
 
@@ -66,7 +70,11 @@ class QaicBackend(ThreadedBackend):
         self.check_model(model)
         if model.kind == "qpc":
             return model
-        return QaicCompiler(self._sdk).compile(model, options.keywords, options.open_batch)
+        try:
+            extra_flags = shlex.split(options.own_of(QaicOwn).extra_flags or "")
+        except ValueError as exc:
+            raise OptionsError(f"extra_flags cannot be split into words: {exc}") from exc
+        return QaicCompiler(self._sdk, extra_flags).compile(model, options.keywords, options.open_batch)
 
     def load(self, model: ModelFile, options: BackendOptions) -> Network:
         """Load a program onto its cards; what is no program yet is compiled first. See `Backend.open`."""

@@ -41,8 +41,15 @@ _LONGEST_REASON = 300
 class QaicCompiler:
     """Runs the vendor's compiler. It has no time-out, since a large model takes long; an interrupt ends it."""
 
-    def __init__(self, sdk: Sdk) -> None:
+    def __init__(self, sdk: Sdk, extra_flags: Sequence[str] = ()) -> None:
+        """Take what is common to all that it compiles.
+
+        Args:
+            sdk: Where the compiler is.
+            extra_flags: What stands on its command line beside the keywords' own flags.
+        """
         self._sdk = sdk
+        self._extra_flags = extra_flags
 
     def compile(self, model: ModelFile, options: SessionOptions, open_batch: int = 1) -> ModelFile:
         """Make a program of a model, or find the one that was made before.
@@ -68,7 +75,7 @@ class QaicCompiler:
             if options is not given and open_batch == 1:
                 log.warning("%s is compiled for one row at a time: onnx_define_symbol says how many", model.path)
         program = self._find_compiler()
-        hardware = self._hardware_flags(program)
+        hardware = [*self._hardware_flags(program), *self._extra_flags]
         flags = compile_flags(options)
         ladder = json.dumps(specializations(options), sort_keys=True)
         identity = [program.name, self._sdk.versions, *hardware, *flags, ladder]

@@ -17,6 +17,7 @@ ROOT_VARIABLE = "QAIC_SDK_ROOT"
 #: deprecated since SDK 1.22 for qaic-compile.
 COMPILERS = ("qaic-compile", "qaic-exec")
 _UTILITY = "qaic-util"
+_RUNNER = "qaic-runner"
 
 Result = TypeVar("Result")
 
@@ -41,6 +42,11 @@ class Sdk:
         """The newest compiler that is there."""
         found = (self._tool("exec", name) for name in COMPILERS)
         return next((path for path in found if path is not None), None)
+
+    @property
+    def runner(self) -> Path | None:
+        """`qaic-runner`, which runs a compiled program and profiles it."""
+        return self._tool("exec", _RUNNER)
 
     @property
     def utility(self) -> Path | None:

@@ -12,8 +12,9 @@ from pydantic import Field
 from engine.backends.base import Around, Backend, BackendOptions, Health, HostOptions, Inference, OwnOptions
 from engine.backends.simulator.card import Card
 from engine.backends.simulator.device import Host, SimulatedDevice
-from engine.backends.simulator.figures import PUBLISHED, read_figures
+from engine.backends.simulator.figures import read_figures
 from engine.backends.simulator.simulation import Placement, Simulation, frames_program, placement, with_batch_of
+from engine.backends.simulator.table import PUBLISHED
 from engine.errors import DeviceNotFoundError, InferenceError, NotOpenError, OptionsError
 from engine.models.files import ModelFile
 from engine.models.program import Program, Tensors
@@ -21,8 +22,9 @@ from engine.models.program import Program, Tensors
 #: How many cards it knows by number. Each back end that is open has one of its own, whatever its number.
 CARDS = 16
 _CARD_NAMES = frozenset(map(str, range(CARDS)))
-#: A benchmark has so much work waiting that the card is never idle while the caller's thread is.
-_AHEAD_S = 0.02
+#: A benchmark has so much work waiting that the card is never idle while the caller's thread is: on a busy machine that
+#: may be some time slices.
+_AHEAD_S = 0.1
 
 
 class SimulatorOwn(OwnOptions):
@@ -30,6 +32,9 @@ class SimulatorOwn(OwnOptions):
 
     row: str | None = Field(
         None, min_length=1, description="the published figures to go by, such as resnet50/best-throughput"
+    )
+    table: str | None = Field(
+        None, min_length=1, description="a file with figures to go by instead of the published ones, in the same form"
     )
     compute: Literal["real", "none"] = Field(
         "real", description="real: answers by ONNX Runtime on this machine, no faster than it is; none: no answers"
@@ -148,13 +153,15 @@ class SimulatorBackend(Backend):
         return device
 
     def _placement(self, options: BackendOptions) -> Placement:
-        row = _own(options).row
+        own = _own(options)
+        row = own.row
         if row is None:
             raise OptionsError(
                 f"back end {self.name} needs to know by which published figures to go: give row, such as "
                 f'row="resnet50/best-throughput" (`streamer benchmark --rows` lists them)'
             )
-        return placement(read_figures(self._table).find(row), options.keywords)
+        table = Path(own.table) if own.table is not None else self._table
+        return placement(read_figures(table).find(row), options.keywords)
 
 
 def _own(options: BackendOptions) -> SimulatorOwn:

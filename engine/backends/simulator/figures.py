@@ -1,55 +1,22 @@
 """The vendor's published figures: how fast one Cloud AI 100 card classifies, model by model."""
 
-import csv
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from engine.backends.simulator.table import BEST_THROUGHPUT, PUBLISHED, TableRow, read_table
 from engine.errors import OptionsError
 from engine.options import nearest
 
-#: Source: quic/cloud-ai-sdk samples/python/aws_ai100_benchmarking/cv_classifiers/lut_cv_classifiers.csv, as it is.
-PUBLISHED = Path(__file__).with_name("aic100_cv_classifiers.csv")
-BEST_THROUGHPUT = "best-throughput"
 #: A listed latency counts as reproduced when Little's law comes so near to it, as a share.
 TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class CardFigures:
-    """What is published of one program on one card.
+class CardFigures(TableRow):
+    """What is published of one program on one card: a row whose throughput was measured."""
 
-    Attributes:
-        objective: What it was compiled for: `best-throughput`, `best-latency`, `balanced`.
-        batch_size: Images in a batch.
-        image_size_px: Both sides of an image.
-        cores: AI cores of an instance.
-        instances: Copies of the program that fill the card, each with one batch in service.
-        set_size: Batches in flight for each instance, the one in service included.
-        ols: The compiler's splitting factor.
-        mos: The compiler's effort to save on-chip memory; empty for its default.
-        images_per_s: Of the whole card.
-        latency_p95_ms: Of a batch; None where it is not listed.
-    """
-
-    model: str
-    objective: str
-    batch_size: int
-    image_size_px: int
-    cores: int
-    instances: int
-    set_size: int
-    ols: int
-    mos: str
-    precision: str
     images_per_s: float
-    latency_p95_ms: float | None
-
-    @property
-    def name(self) -> str:
-        """MODEL/OBJECTIVE, unique in a table."""
-        return f"{self.model}/{self.objective}"
 
     @property
     def service_time_s(self) -> float:
@@ -109,74 +76,15 @@ class FigureTable:
 
 
 def read_figures(path: Path = PUBLISHED) -> FigureTable:
-    """Read a table with the columns of the vendor's `lut_cv_classifiers.csv`.
+    """Read the figures of a table; see `read_table`.
 
     Raises:
         OptionsError: It cannot be read; the message names the line and the column.
     """
-    rows: dict[str, CardFigures] = {}
-    unmeasured: list[str] = []
-    for line, cells in _lines(path):
-        where = f"{path}, line {line}"
-        name = f"{_text(cells, 'MODEL_NAME', where)}/{_text(cells, 'OBJECTIVE', where)}"
-        if name in rows or name in unmeasured:
-            raise OptionsError(f"{where}: {name} is listed twice: remove one")
-        if _text(cells, "THPS", where):
-            rows[name] = _figures(cells, where)
-        else:
-            unmeasured.append(name)
-    return FigureTable(path, rows, tuple(unmeasured))
+    table = read_table(path)
+    measured = {name: _figures(row) for name, row in table.rows.items() if row.images_per_s is not None}
+    return FigureTable(path, measured, tuple(name for name in table.rows if name not in measured))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    """Give the lines that hold something: the vendor's table has blank ones, and begins with a byte order mark."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="")
-            for cells in reader:
-                if any(cell for cell in cells.values()):
-                    yield reader.line_num, cells
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise OptionsError(f"the figures {path} cannot be read: {exc}: give a file like {PUBLISHED}") from exc
-
-
-def _figures(cells: Mapping[str, str | None], where: str) -> CardFigures:
-    return CardFigures(
-        model=_text(cells, "MODEL_NAME", where),
-        objective=_text(cells, "OBJECTIVE", where),
-        batch_size=_count(cells, "BATCH_SIZE", where),
-        image_size_px=_count(cells, "IMAGE_SIZE", where),
-        cores=_count(cells, "CORES", where),
-        instances=_count(cells, "INSTANCES", where),
-        set_size=_count(cells, "SET_SIZE", where),
-        ols=_count(cells, "OLS", where),
-        mos=_text(cells, "MOS", where),
-        precision=_text(cells, "PRECISION", where),
-        images_per_s=_number(cells, "THPS", where),
-        latency_p95_ms=_number(cells, "LATENCY", where) if _text(cells, "LATENCY", where) else None,
-    )
-
-
-def _text(cells: Mapping[str, str | None], column: str, where: str) -> str:
-    cell = cells.get(column)
-    if cell is None:
-        raise OptionsError(f"{where}: there is no {column}: give the columns of {PUBLISHED}")
-    return cell.strip()
-
-
-def _number(cells: Mapping[str, str | None], column: str, where: str) -> float:
-    text = _text(cells, column, where)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise OptionsError(f"{where}: {column} is {text!r}: give a number above 0")
-    return number
-
-
-def _count(cells: Mapping[str, str | None], column: str, where: str) -> int:
-    text = _text(cells, column, where)
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise OptionsError(f"{where}: {column} is {text!r}: give a whole number above 0")
-    return int(text)
+def _figures(row: TableRow) -> CardFigures:
+    return CardFigures(**{field.name: getattr(row, field.name) for field in fields(row)})

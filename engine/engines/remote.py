@@ -1,0 +1,151 @@
+"""A worker on another machine, or anybody's server of the Open Inference Protocol v2."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+from engine.backends.software import extra, require
+from engine.engines.breaker import Breaker
+from engine.engines.place import Computed, Place
+from engine.engines.v2 import BINARY_TYPE, HEADER_LENGTH, read_response, write_request
+from engine.errors import InferenceError, WorkerError
+from engine.models.program import Tensors
+
+_MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
+_CHUNK_BYTES: Final = 1024 * 1024
+_MAX_REASON: Final = 200
+_OK: Final = 200
+#: Answers that lay the blame on the inputs; with any other one, another worker may do better.
+_INPUTS_FAULT: Final = frozenset({400, 413, 422})
+
+
+class RemotePlace(Place):
+    """Sends batches to a worker, `slots` at a time; it knows whether that answers at present."""
+
+    def __init__(self, url: str, model: str, token: str | None, slots: int, timeout_s: float) -> None:
+        """Remember where it is; nothing is asked yet.
+
+        Args:
+            url: `http://HOST:PORT`.
+            model: What the worker calls the model.
+            token: What it wants to be told; None for nothing.
+            slots: Batches that it is sent at a time.
+            timeout_s: How long one may take.
+        """
+        self.url = url.rstrip("/")
+        self.breaker = Breaker()
+        self._model = model
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._slots = slots
+        self._timeout_s = timeout_s
+        self._client: Any = None
+        self._watch: asyncio.Task[None] | None = None
+        self._has_failed = asyncio.Event()
+
+    @property
+    def slots(self) -> int:
+        """How many batches it is sent at a time; none while it does not answer."""
+        return 0 if self.breaker.is_open else self._slots
+
+    async def open(self) -> None:
+        """Ask whether it is ready; where it is not, it is looked at again now and then."""
+        aiohttp = require("aiohttp", "aiohttp", extra("distributed"))
+        self._client = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, connect=min(self._timeout_s, 5.0)),
+            connector=aiohttp.TCPConnector(limit=0),
+            headers=self._headers,
+            auto_decompress=True,
+        )
+        await self._look()
+        self._watch = asyncio.create_task(self._look_again(), name=f"watch {self.url}")
+
+    async def compute(self, inputs: Tensors, rows: int) -> Computed:
+        """Send a batch.
+
+        Raises:
+            WorkerError: The worker is at fault: another one may do it.
+            InferenceError: The worker refused the inputs.
+        """
+        body, length = write_request(inputs)
+        headers = {HEADER_LENGTH: str(length), "Content-Type": BINARY_TYPE}
+        try:
+            status, answer, header_length = await self._ask("POST", f"/v2/models/{self._model}/infer", body, headers)
+            if status != _OK and status not in _INPUTS_FAULT:
+                raise WorkerError(f"worker {self.url} answered {status}: {_reason(answer)}")
+            outputs = self._outputs(answer, header_length, rows) if status == _OK else {}
+        except WorkerError as exc:
+            self._failed(has_answered=not exc.is_silent)
+            raise
+        self.breaker.succeeded()
+        if status != _OK:
+            raise InferenceError(f"worker {self.url} answered {status}: {_reason(answer)}")
+        return Computed(outputs, is_remote=True)
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        if self._client is not None:
+            await self._client.close()
+
+    def _outputs(self, answer: bytes, header_length: str | None, rows: int) -> Tensors:
+        try:
+            outputs = read_response(answer, header_length)
+        except InferenceError as exc:
+            raise WorkerError(f"worker {self.url} does not speak the protocol: {exc}") from exc
+        for name, output in outputs.items():
+            if not output.ndim or len(output) != rows:
+                raise WorkerError(f"worker {self.url}: output {name} is {list(output.shape)} for {rows} rows")
+        return outputs
+
+    async def _ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes, str | None]:
+        import aiohttp
+
+        try:
+            async with self._client.request(
+                method, self.url + path, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                answer = bytearray()
+                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                    answer += chunk
+                    if len(answer) > _MAX_ANSWER_BYTES:
+                        raise WorkerError(f"worker {self.url} answered more than {_MAX_ANSWER_BYTES} bytes")
+                return response.status, bytes(answer), response.headers.get(HEADER_LENGTH)
+        except TimeoutError as exc:
+            text = f"worker {self.url} did not answer within {self._timeout_s:g} s"
+            raise WorkerError(text, is_silent=True) from exc
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise WorkerError(f"worker {self.url} does not answer: {exc}", is_silent=True) from exc
+
+    async def _look(self) -> None:
+        """Ask whether it is ready for the model."""
+        try:
+            status, _, _ = await self._ask("GET", f"/v2/models/{self._model}/ready")
+        except WorkerError as exc:
+            self._failed(has_answered=not exc.is_silent)
+            return
+        if status == _OK:
+            self.breaker.succeeded()
+        else:
+            self._failed(has_answered=False)
+
+    def _failed(self, *, has_answered: bool) -> None:
+        self.breaker.failed(time.monotonic(), has_answered=has_answered)
+        self._has_failed.set()
+
+    async def _look_again(self) -> None:
+        while True:
+            wait_s = self.breaker.look_in_s(time.monotonic())
+            if wait_s is None:
+                self._has_failed.clear()
+                await self._has_failed.wait()
+                continue
+            await asyncio.sleep(wait_s)
+            await self._look()
+
+
+def _reason(answer: bytes) -> str:
+    return answer[:_MAX_REASON].decode("utf-8", "replace")

@@ -1,0 +1,157 @@
+"""The engines without an event loop of the caller's: each runs on a loop of its own, on a thread."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+from threading import Thread, current_thread
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from engine.engines.async_batch import AsyncBatchInferenceEngine
+from engine.engines.distributed import DistributedInferenceEngine
+from engine.engines.puller import Source
+from engine.engines.request import Callback, make_request
+from engine.engines.streaming import Handler, StreamingInferenceEngine
+from engine.errors import NotOpenError
+
+Engine = TypeVar("Engine", bound=AsyncBatchInferenceEngine)
+Result = TypeVar("Result")
+
+
+class Synchronous(Generic[Engine]):
+    """An engine on a loop of its own, for callers that have none. Any thread may call.
+
+    Plain callbacks run on one thread of the engine's, so one that blocks holds up other callbacks and nothing else;
+    async ones run on its loop. A callback may add inputs; where the queue is full it cannot wait for room, since it
+    holds up what makes room, and `add_input` raises QueueFullError.
+    """
+
+    Kind: ClassVar[type[AsyncBatchInferenceEngine]] = AsyncBatchInferenceEngine
+
+    def __init__(self, model_path: str | PathLike[str], **keywords: Any) -> None:
+        """Remember what is wanted; see `AsyncBatchInferenceEngine`."""
+        if (on_error := keywords.get("on_error")) is not None and callable(on_error):
+            keywords["on_error"] = self._off_the_loop(on_error)
+        self._engine: Any = self.Kind(model_path, **keywords)
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._run_loop, name="engine", daemon=True)
+        self._callbacks = ThreadPoolExecutor(1, thread_name_prefix="engine-callbacks")
+        self._callback_thread: Thread | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Rows in a batch, at the most."""
+        return int(self._engine.batch_size)
+
+    @property
+    def max_queue_size(self) -> int:
+        """Inputs that are not answered yet, at the most."""
+        return int(self._engine.max_queue_size)
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """The same as `get_stats()`."""
+        return self.get_stats()
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return what was counted and measured; see `AsyncBatchInferenceEngine.get_stats`."""
+        if not self._thread.is_alive():
+            return dict(self._engine.get_stats())
+
+        async def ask() -> dict[str, Any]:
+            return dict(self._engine.get_stats())
+
+        return self._wait(ask())
+
+    def start(self) -> None:
+        """Load the model; see `AsyncBatchInferenceEngine.start`."""
+        if self._thread.ident is not None:
+            raise RuntimeError("the engine is started already: make another one")
+        self._thread.start()
+        try:
+            self._callback_thread = self._callbacks.submit(current_thread).result()
+            self._wait(self._engine.start())
+        except BaseException:
+            self._end()
+            raise
+
+    def stop(self) -> None:
+        """Compute and answer what was added, wait for every callback, and let the device go. Twice is harmless."""
+        if self._thread.is_alive():
+            self._wait(self._engine.stop())
+            self._end()
+
+    def __enter__(self) -> Self:
+        """Start, for a `with` block."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
+
+    def add_input(self, input_id: Hashable, inputs: Mapping[str, Any], callback: Callback | None = None) -> None:
+        """Hand over an input; see `AsyncBatchInferenceEngine.add_input`."""
+        own = None if callback is None else self._off_the_loop(callback)
+        may_wait = current_thread() is not self._callback_thread
+        self._wait(self._engine.enter(make_request(input_id, inputs, own), may_wait=may_wait))
+
+    def _off_the_loop(self, function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, None]]:
+        """Return an async function that calls a plain one on the callbacks' thread, and an async one on the loop."""
+
+        async def call(*arguments: Any) -> None:
+            if inspect.iscoroutinefunction(function):
+                await function(*arguments)
+                return
+            result = await asyncio.get_running_loop().run_in_executor(self._callbacks, lambda: function(*arguments))
+            if inspect.isawaitable(result):
+                await result
+
+        return call
+
+    def _wait(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if not self._thread.is_alive():
+            work.close()
+            raise NotOpenError("the engine is not started, or stopped already")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._callbacks.shutdown()
+
+
+class BatchInferenceEngine(Synchronous[AsyncBatchInferenceEngine]):
+    """Computes inputs in micro-batches, and calls back with the outputs of each.
+
+    engine = BatchInferenceEngine("mobilenet_v2.onnx", batch_size=4)
+    engine.start()
+    engine.add_input("a", {"input": pixels}, callback)
+    engine.stop()
+    """
+
+
+class SyncStreamingInferenceEngine(Synchronous[StreamingInferenceEngine]):
+    """`StreamingInferenceEngine` for callers without an event loop."""
+
+    Kind = StreamingInferenceEngine
+
+    def start_stream(self, name: str, source: Source, handler: Handler, interval: float = 0.0) -> None:
+        """Begin to ask a source for inputs, and return at once; see `StreamingInferenceEngine.start_stream`."""
+        self._wait(self._engine.start_stream(name, source, self._off_the_loop(handler), interval))
+
+    def stop_stream(self, name: str) -> None:
+        """Ask for no more inputs, and wait until those on their way are handled; its statistics stay."""
+        self._wait(self._engine.stop_stream(name))
+
+
+class SyncDistributedInferenceEngine(Synchronous[DistributedInferenceEngine]):
+    """`DistributedInferenceEngine` for callers without an event loop."""
+
+    Kind = DistributedInferenceEngine

@@ -1,0 +1,253 @@
+"""The routes of the Open Inference Protocol v2 over one engine.
+
+Source: kserve/open-inference-protocol specification/protocol/inference_rest.md; triton-inference-server/server
+docs/protocol/extension_binary_data.md and extension_statistics.md.
+"""
+
+import asyncio
+import hmac
+import json
+import logging
+import time
+from typing import Any, Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from engine.engines.async_batch import AsyncBatchInferenceEngine
+from engine.engines.v2 import BINARY_TYPE, HEADER_LENGTH, JSON_TYPE, describe, read_request, write_response
+from engine.errors import DeviceLostError, EngineError, InferenceError, NotOpenError, QueueFullError
+
+log = logging.getLogger(__name__)
+
+_VERSION: Final = "1"
+_EXTENSIONS: Final = ["binary_tensor_data", "statistics"]
+#: Asked by whoever watches, who knows no token; nothing private is in them.
+_OPEN_TO_ALL: Final = ("/v2/health/live", "/v2/health/ready", "/metrics")
+_RETRY_AFTER_S: Final = "1"
+
+
+def make_application(
+    engine: AsyncBatchInferenceEngine, model: str, token: str | None, max_body_bytes: int
+) -> web.Application:
+    """Return a server of one model.
+
+    Args:
+        engine: What computes; it is started.
+        model: What clients call the model.
+        token: What clients have to know; None for nothing.
+        max_body_bytes: Of a request, unpacked, at the most.
+    """
+    handlers = _Handlers(engine, model, max_body_bytes)
+    application = web.Application(client_max_size=max_body_bytes, middlewares=[_answering_errors, _guard(token)])
+    application.on_shutdown.append(handlers.drain)
+    named = "/v2/models/{model}"
+    for path, handler in (
+        ("/v2", handlers.server),
+        ("/v2/health/live", handlers.live),
+        ("/v2/health/ready", handlers.ready),
+        ("/v2/models/stats", handlers.statistics),
+        *((f"{start}", handlers.metadata) for start in (named, f"{named}/versions/{{version}}")),
+        *((f"{start}/ready", handlers.model_ready) for start in (named, f"{named}/versions/{{version}}")),
+        *((f"{start}/stats", handlers.statistics) for start in (named, f"{named}/versions/{{version}}")),
+        ("/metrics", handlers.metrics),
+    ):
+        application.router.add_get(path, handler)
+    for start in (named, f"{named}/versions/{{version}}"):
+        application.router.add_post(f"{start}/infer", handlers.infer)
+    return application
+
+
+class _Handlers:
+    """What is answered at each path."""
+
+    def __init__(self, engine: AsyncBatchInferenceEngine, model: str, max_body_bytes: int) -> None:
+        self._engine = engine
+        self._model = model
+        self._max_body_bytes = max_body_bytes
+        self._is_draining = False
+        self._last_inference_ms = 0
+        self._reading_bytes = 0
+
+    async def drain(self, _: web.Application) -> None:
+        """Take nothing more up."""
+        self._is_draining = True
+
+    async def server(self, _: web.Request) -> web.Response:
+        """Say who this is."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            own = version("aic-streamer")
+        except PackageNotFoundError:
+            own = "unknown"
+        return web.json_response({"name": "streamer", "version": own, "extensions": _EXTENSIONS})
+
+    async def live(self, _: web.Request) -> web.Response:
+        """Say that this answers."""
+        return web.json_response({"live": True})
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """Say whether there is a device, and this goes on."""
+        health = self._engine.health()
+        is_ready = health.is_ready and not self._is_draining
+        return web.json_response({"ready": is_ready}, status=200 if is_ready else 503)
+
+    async def model_ready(self, request: web.Request) -> web.Response:
+        """Say the same of the model."""
+        self._demand_model(request)
+        return await self.ready(request)
+
+    async def metadata(self, request: web.Request) -> web.Response:
+        """Describe the model."""
+        self._demand_model(request)
+        program = self._engine.program
+        return web.json_response(
+            {
+                "name": self._model,
+                "versions": [_VERSION],
+                "platform": f"streamer_{self._engine.backend_name}",
+                "inputs": [describe(spec) for spec in program.inputs],
+                "outputs": [describe(spec) for spec in program.outputs],
+            }
+        )
+
+    async def statistics(self, request: web.Request) -> web.Response:
+        """Give what was counted, as Triton does; times in ns."""
+        if "model" in request.match_info:
+            self._demand_model(request)
+        stats = self._engine.get_stats()
+        answered = stats["total_outputs"] - stats["failed_inputs"]
+        inference_ns = round(stats["avg_inference_time"] * 1e6 * stats["total_batches"])
+        latency_ns = round(stats["avg_latency"] * 1e6 * answered)
+        nothing = {"count": 0, "ns": 0}
+        model = {
+            "name": self._model,
+            "version": _VERSION,
+            "last_inference": self._last_inference_ms,
+            "inference_count": stats["total_rows"],
+            "execution_count": stats["total_batches"],
+            "inference_stats": {
+                "success": {"count": answered, "ns": latency_ns},
+                "fail": {"count": stats["failed_inputs"], "ns": 0},
+                "queue": {"count": answered, "ns": max(latency_ns - inference_ns, 0)},
+                "compute_input": nothing,
+                "compute_infer": {"count": stats["total_batches"], "ns": inference_ns},
+                "compute_output": nothing,
+                "cache_hit": nothing,
+                "cache_miss": nothing,
+            },
+            "batch_stats": [],
+        }
+        return web.json_response({"model_stats": [model]})
+
+    async def infer(self, request: web.Request) -> web.Response:
+        """Compute."""
+        self._demand_model(request)
+        if self._is_draining:
+            raise NotOpenError("the worker stops: ask another one")
+        wanted = read_request(await self._body(request), request.headers.get(HEADER_LENGTH))
+        outputs = await self._engine.infer(wanted.inputs)
+        self._last_inference_ms = time.time_ns() // 1_000_000
+        body, length = write_response(self._model, wanted, outputs)
+        if length is None:
+            return web.Response(body=body, content_type=JSON_TYPE)
+        return web.Response(body=body, content_type=BINARY_TYPE, headers={HEADER_LENGTH: str(length)})
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Give Prometheus what was counted."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Metrics(self._model, self._engine.get_stats()))
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _body(self, request: web.Request) -> bytes:
+        """Read a body; bodies that are being read together are bounded like the queue."""
+        size = request.content_length if request.content_length is not None else self._max_body_bytes
+        bound = max(self._engine.options.max_queue_bytes, self._max_body_bytes)
+        if self._reading_bytes + size > bound:
+            raise QueueFullError(f"{self._reading_bytes} bytes of requests are being read, {bound} may be")
+        self._reading_bytes += size
+        try:
+            return await request.read()
+        finally:
+            self._reading_bytes -= size
+
+    def _demand_model(self, request: web.Request) -> None:
+        name, version = request.match_info["model"], request.match_info.get("version", _VERSION)
+        if name != self._model or version != _VERSION:
+            text = f"unknown model {name[:100]!r}, version {version[:20]!r}: there is {self._model}, version {_VERSION}"
+            raise web.HTTPNotFound(text=text)
+
+
+class _Metrics:
+    """The engine's counts for Prometheus."""
+
+    def __init__(self, model: str, stats: dict[str, Any]) -> None:
+        self._model = model
+        self._stats = stats
+
+    def collect(self) -> list[Any]:
+        """Give them."""
+        stats, families = self._stats, list[Any]()
+        for name, key, text in (
+            ("streamer_worker_inputs", "total_inputs", "inputs that were taken up"),
+            ("streamer_worker_outputs", "total_outputs", "inputs that were answered, also with an error"),
+            ("streamer_worker_failed_inputs", "failed_inputs", "inputs that were answered with an error"),
+            ("streamer_worker_batches", "total_batches", "batches that were computed"),
+            ("streamer_worker_rows", "total_rows", "rows that were computed"),
+        ):
+            counter = CounterMetricFamily(name, text, labels=["model"])
+            counter.add_metric([self._model], stats[key])
+            families.append(counter)
+        for name, value, text in (
+            ("streamer_worker_queue_inputs", stats["queue"]["inputs"], "inputs that are not answered yet"),
+            ("streamer_worker_queue_bytes", stats["queue"]["bytes"], "and their bytes"),
+            (
+                "streamer_worker_inference_seconds",
+                stats["avg_inference_time"] / 1e3,
+                "what a batch takes, mean since the start",
+            ),
+        ):
+            gauge = GaugeMetricFamily(name, text, labels=["model"])
+            gauge.add_metric([self._model], value)
+            families.append(gauge)
+        return families
+
+
+def _guard(token: str | None) -> Any:
+    expected = None if token is None else f"Bearer {token}".encode()
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if expected is not None and request.path not in _OPEN_TO_ALL and not hmac.compare_digest(given, expected):
+            raise web.HTTPUnauthorized(text="this worker wants its token: Authorization: Bearer TOKEN")
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    return guard
+
+
+@web.middleware
+async def _answering_errors(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Answer errors as the protocol has them."""
+    headers: dict[str, str] = {}
+    try:
+        response: web.StreamResponse = await handler(request)
+    except web.HTTPException as exc:
+        status, text = exc.status, exc.text or exc.reason
+    except (QueueFullError, NotOpenError, DeviceLostError) as exc:
+        status, text, headers = 503, str(exc), {"Retry-After": _RETRY_AFTER_S}
+    except InferenceError as exc:
+        status, text = 400, str(exc)
+    except EngineError as exc:
+        status, text = 500, str(exc)
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("a request failed")
+        status, text = 500, "an error of the worker's own; its log says more"
+    else:
+        return response
+    return web.Response(status=status, text=json.dumps({"error": text}), content_type=JSON_TYPE, headers=headers)

@@ -1,0 +1,149 @@
+"""A server that computes for others, over the Open Inference Protocol v2."""
+
+import ipaddress
+import logging
+import os
+import secrets
+from dataclasses import dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Self
+
+from engine.backends.software import extra, require
+from engine.engines.async_batch import AsyncBatchInferenceEngine
+from engine.errors import NotOpenError, OptionsError
+
+log = logging.getLogger(__name__)
+
+TOKEN_VARIABLE: Final = "STREAMER_WORKER_TOKEN"  # noqa: S105 - the name of a variable
+_MIB: Final = 1024 * 1024
+#: How long requests that are under way may take when the worker stops.
+_DRAIN_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """Where a worker listens, and what it takes.
+
+    Attributes:
+        host: Its address; one that other machines reach needs a token.
+        port: Its port; 0 takes a free one.
+        token: What clients have to know (`Authorization: Bearer …`); None for `STREAMER_WORKER_TOKEN`, and off loopback
+            for one that is made and logged.
+        max_body_bytes: Of a request, unpacked, at the most.
+        model_name: What clients call the model; None for its file's name without suffix.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8070
+    token: str | None = None
+    max_body_bytes: int = 64 * _MIB
+    model_name: str | None = None
+
+
+_NAMES: Final = tuple(each.name for each in fields(WorkerOptions))
+
+
+class WorkerServer:
+    """Serves one model to clients of KServe's and Triton's protocol, in batches across all of them.
+
+        server = WorkerServer("mobilenet_v2.onnx", port=8070)
+        await server.start()
+        ...
+        await server.stop()
+
+    It takes over no signals, and stops only when told to: what it has taken up is answered first.
+    """
+
+    def __init__(
+        self, model_path: str | PathLike[str], *, options: WorkerOptions | None = None, **keywords: Any
+    ) -> None:
+        """Remember what is wanted; `start` loads the model.
+
+        Args:
+            model_path: As of `AsyncBatchInferenceEngine`.
+            options: Where to listen; or its fields, as keywords.
+            **keywords: Those of `WorkerOptions` and of `AsyncBatchInferenceEngine`.
+
+        Raises:
+            OptionsError: A value is out of its range.
+        """
+        own = {name: keywords.pop(name) for name in _NAMES if name in keywords}
+        if own and options is not None:
+            raise OptionsError(f"give options, or {', '.join(own)}, not both")
+        self.options = options or WorkerOptions(**own)
+        # A client that finds no room is told so; it has others to ask, or waits by itself.
+        self._engine = AsyncBatchInferenceEngine(model_path, **{"when_full": "raise"} | keywords)
+        self.model_name = self.options.model_name or Path(model_path).stem
+        self.token = self.options.token or os.environ.get(TOKEN_VARIABLE) or None
+        self._runner: Any = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, `http://HOST:PORT`."""
+        if self._runner is None:
+            raise NotOpenError("the worker is not started, or stopped already")
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return what the engine counts; see `AsyncBatchInferenceEngine.get_stats`."""
+        return self._engine.get_stats()
+
+    def why_not_ready(self) -> str:
+        """Return why it cannot be given work, in one line; "" where it can."""
+        if self._runner is None:
+            return "it does not listen"
+        health = self._engine.health()
+        return "" if health.is_ready else health.detail
+
+    async def start(self) -> None:
+        """Load the model and listen.
+
+        Raises:
+            EngineError: The model, the back end or the device cannot be used.
+            OptionsError: The address cannot be listened at.
+        """
+        web = require("aiohttp.web", "aiohttp", extra("distributed"))
+        from engine.engines.v2_server import make_application  # it needs aiohttp
+
+        if self.token is None and not _is_loopback(self.options.host):
+            self.token = secrets.token_urlsafe(24)
+            log.warning("other machines reach %s: clients need %s=%s", self.options.host, TOKEN_VARIABLE, self.token)
+        await self._engine.start()
+        application = make_application(self._engine, self.model_name, self.token, self.options.max_body_bytes)
+        runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=_DRAIN_S)
+        try:
+            await runner.setup()
+            await web.TCPSite(runner, self.options.host, self.options.port).start()
+        except OSError as exc:
+            await runner.cleanup()
+            await self._engine.stop()
+            where = f"{self.options.host}:{self.options.port}"
+            raise OptionsError(f"{where} cannot be listened at: {exc.strerror or exc}: give another port") from exc
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Take nothing more up, answer what was, and let the device go. Twice is harmless."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        await self._engine.stop()
+
+    async def __aenter__(self) -> Self:
+        """Start, for an `async with` block."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop."""
+        await self.stop()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

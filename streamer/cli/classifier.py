@@ -1,0 +1,223 @@
+"""`streamer classifier`: benchmark a well-known classifier, from its weights to its answers."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamer.cli.classifier_flags import add_flags, models
+from streamer.cli.command import Call, Command, UsageError
+
+if TYPE_CHECKING:
+    from engine.backends.simulator.table import LookUpTable
+    from streamer.classifiers.device import Device
+    from streamer.classifiers.plan import RunPlan, Wishes
+    from streamer.classifiers.report import Report
+    from streamer.classifiers.search import Search, Trial
+
+_PROGRAM = "streamer classifier"
+
+
+def _run(call: Call) -> int:
+    from streamer.classifiers.device import find_device
+    from streamer.classifiers.plan import find_table
+
+    arguments = call.arguments
+    _check(arguments)
+    settings = call.loaded.settings
+    device, reason = find_device(arguments.backend or settings.backend, arguments.options_path or settings.options_path)
+    if reason:
+        print(f"{reason} (--backend names another)", file=sys.stderr)
+    # A search writes a table that need not be there yet.
+    given = None if arguments.tune and arguments.lut is not None and not arguments.lut.exists() else arguments.lut
+    table = find_table(given, Path())
+    if arguments.all:
+        return _run_all(arguments, device, table)
+    return (_tune if arguments.tune else _run_one)(arguments, device, _plan(arguments, arguments.model_name, table))
+
+
+def _check(arguments: Namespace) -> None:
+    """Refuse what cannot be meant, before anything is done."""
+    wrong = ""
+    if arguments.all == (arguments.model_name is not None):
+        wrong = "give --model-name NAME or --all" + (", not both" if arguments.all else "")
+    elif arguments.tune and (arguments.all or arguments.run_only):
+        wrong = "--tune searches for one model, which it exports: leave --all and --run-only out"
+    elif arguments.picture is not None and arguments.picture.suffix.lower() != ".svg":
+        wrong = f"--picture {arguments.picture}: the drawing is SVG: call it {arguments.picture.stem}.svg"
+    else:
+        for path in (arguments.picture, arguments.csv):
+            if path is not None and not path.parent.is_dir():
+                wrong = f"there is no directory {path.parent} for {path.name}: make it first"
+    if wrong:
+        raise UsageError(f"{_PROGRAM}: {wrong}")
+
+
+def _run_one(arguments: Namespace, device: "Device", plan: "RunPlan") -> int:
+    from streamer.cli.classifier_report import point_of, print_notes, print_report, write_files
+    from streamer.terminal import print_json, working
+
+    with working(plan.model) as status:
+        report = _report(arguments, device, plan, lambda doing: status(f"{plan.model}: {doing}"))
+    print_notes(report.notes)
+    if arguments.json:
+        print_json(report.as_json())
+    else:
+        print_report(report)
+    write_files(arguments, [report.as_json()], point_of([report]), f"{plan.model} on {report.detail}")
+    return _exit_code(report)
+
+
+def _run_all(arguments: Namespace, device: "Device", table: "LookUpTable") -> int:
+    """Run every model; one that fails stops none of the others."""
+    from engine.errors import first_line
+    from engine.models.zoo.catalog import ARCHITECTURES
+    from streamer.cli.classifier_report import point_of, print_all, print_notes, write_files
+    from streamer.cli.progress import ProgressBar
+    from streamer.terminal import print_json
+
+    reports: list[Report] = []
+    failures: dict[str, str] = {}
+    with ProgressBar("") as progress:
+        for number, name in enumerate(ARCHITECTURES):
+
+            def say(doing: str, number: int = number, name: str = name) -> None:
+                progress(number, len(ARCHITECTURES), f"{name}: {doing}")
+
+            try:
+                report = _report(arguments, device, _plan(arguments, name, table), say)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the others are run
+                is_known = isinstance(getattr(exc, "exit_code", None), int)
+                failures[name] = first_line(exc) if is_known else f"{type(exc).__name__}: {first_line(exc)}"
+                print(f"{name}: {failures[name]}", file=sys.stderr)
+                continue
+            reports.append(report)
+            print_notes(report.notes, name)
+            if report.is_wrong:
+                failures[name] = _difference(report)
+    rows = [report.as_json() | {"error": failures.get(report.plan.model)} for report in reports]
+    done = {report.plan.model for report in reports}
+    rows += [{"model": name, "error": error} for name, error in failures.items() if name not in done]
+    if arguments.json:
+        print_json({"backend": device.name, "done": len(reports), "failed": len(failures), "results": rows})
+    else:
+        print_all(reports, failures)
+    write_files(arguments, rows, point_of(reports), f"{len(reports)} classifiers on back end {device.name}")
+    return 1 if failures else 0
+
+
+def _tune(arguments: Namespace, device: "Device", plan: "RunPlan") -> int:
+    """Search, run the best, and write its row."""
+    from streamer.classifiers.lut_file import write_row
+    from streamer.classifiers.plan import DEFAULT_TIME_S, LUT_NAME, row_of
+    from streamer.classifiers.tune import found, notes_of
+    from streamer.cli.classifier_report import (
+        point_of,
+        points_of_search,
+        print_notes,
+        print_report,
+        print_trials,
+        trial_json,
+        write_files,
+    )
+    from streamer.terminal import print_json, working
+
+    search, best = _search(arguments, device, plan)
+    final = found(plan, search, best, arguments.time or DEFAULT_TIME_S)
+    with working(plan.model) as status:
+        report = _report(arguments, device, final, lambda doing: status(f"{plan.model}, the best: {doing}"))
+    path: Path = arguments.lut or Path(LUT_NAME)
+    timing = report.timing
+    precision = "fp16" if device.has_card else "fp32"
+    write_row(path, row_of(final, timing.images_per_s, timing.latency_p95_ms, precision))
+    notes = [*report.notes, *notes_of(plan, device)]
+    print_notes(notes)
+    trials = [trial_json(trial, best) for trial in search.trials]
+    points = [*points_of_search(search, is_simulated=report.is_simulated), *point_of([report])]
+    if arguments.json:
+        print_json(report.as_json() | {"notes": notes, "lut": str(path), "trials": trials})
+    else:
+        print_trials(search)
+        print_report(report)
+        print(f"row {plan.model}/{plan.objective} is written to {path}")
+    write_files(arguments, [report.as_json()], points, f"{plan.model} on {report.detail}")
+    return _exit_code(report)
+
+
+def _search(arguments: Namespace, device: "Device", plan: "RunPlan") -> "tuple[Search, Trial]":
+    from dataclasses import replace
+
+    from streamer.classifiers.tune import TRIAL_S, tune
+    from streamer.cli.progress import ProgressBar
+
+    trial_plan = replace(plan, time_s=arguments.time or TRIAL_S)
+    with ProgressBar(f"{plan.model}: exporting") as progress:
+        return tune(
+            trial_plan,
+            device,
+            arguments.weights,
+            arguments.work_dir,
+            lambda doing: progress(0, 1, f"{plan.model}: {doing}"),
+            lambda done, most, trial: progress(done, most, f"{plan.model}: {trial.label}"),
+        )
+
+
+def _report(arguments: Namespace, device: "Device", plan: "RunPlan", say: Callable[[str], None]) -> "Report":
+    from streamer.classifiers.runner import ClassifierRun
+
+    run = ClassifierRun(plan, device, arguments.weights, arguments.work_dir)
+    return run.run_only(say) if arguments.run_only else run.run(say)
+
+
+def _plan(arguments: Namespace, name: str, table: "LookUpTable") -> "RunPlan":
+    from engine.models.zoo.catalog import find_architecture
+    from streamer.classifiers.plan import plan_of
+
+    return plan_of(_wishes(arguments), find_architecture(name), table)
+
+
+def _wishes(arguments: Namespace) -> "Wishes":
+    from streamer.classifiers.plan import DEFAULT_TIME_S, Wishes
+
+    return Wishes(
+        objective=arguments.objective,
+        opset=arguments.opset,
+        batch_size=arguments.batch_size,
+        image_size_px=arguments.image_size,
+        cores=arguments.cores,
+        instances=arguments.instances,
+        ols=arguments.ols,
+        mos=arguments.mos,
+        set_size=arguments.set_size,
+        extra=arguments.extra,
+        time_s=arguments.time or DEFAULT_TIME_S,
+        device=arguments.device,
+    )
+
+
+def _exit_code(report: "Report") -> int:
+    if report.is_wrong:
+        print(f"{_PROGRAM}: {report.plan.model}: {_difference(report)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _difference(report: "Report") -> str:
+    agreement = report.agreement
+    classes = "the same top classes" if agreement.same_top_class else "other top classes"
+    return f"answers differ from torch's by {agreement.max_abs_difference:.3g}, with {classes}"
+
+
+COMMAND = Command(
+    help="Benchmark a well-known classifier: download, export to ONNX, compile, run on random pictures, and compare\n"
+    "the answers with torch's. What is made stays in a directory that is called as the model.\n\n"
+    f"models:\n{models()}",
+    run=_run,
+    add_arguments=add_flags,
+    examples="streamer classifier -m resnet50 --backend simulator --weights random\n"
+    "streamer classifier -m resnet-50 -o best-latency\n"
+    "streamer classifier -m vit_b_16 -b 4 -c 4 -i 3 --time 5s --backend onnxruntime --json\n"
+    "streamer classifier -m mobilenet_v2 --tune --backend onnxruntime --weights random\n"
+    "streamer classifier --all --backend simulator --weights random --time 2 --csv all.csv --picture all.svg",
+)

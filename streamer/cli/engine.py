@@ -1,0 +1,193 @@
+"""`streamer engine`: the engines, tried on a model."""
+
+import asyncio
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from config.settings import EngineSettings
+from streamer.cli.command import Call, Command, positive
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MODES = {
+    "basic": "one input after the other, through a Session",
+    "batch": "inputs in batches, callbacks, no event loop",
+    "async": "the same on an event loop",
+    "stream": "a source that is asked for inputs for --duration seconds",
+    "distributed": "inputs here and on --worker-urls",
+    "worker": "serve the model at --host and --port, until Ctrl-C",
+}
+_INTERVAL_S = 0.1
+
+
+def _run(call: Call) -> int:
+    # Imported here: the help text needs none of it.
+    from streamer.terminal import print_json, print_table, working
+
+    arguments = call.arguments
+    if arguments.mode == "worker":
+        return _serve(call)
+    modes = {"basic": _basic, "batch": _batch, "async": _async, "stream": _stream, "distributed": _distributed}
+    with working(f"{arguments.mode}: {arguments.model}"):
+        stats = modes[arguments.mode](call)
+    if arguments.json:
+        print_json({"mode": arguments.mode, "model": arguments.model} | stats)
+    else:
+        shown = {name: value for name, value in stats.items() if not isinstance(value, Mapping)}
+        streams = stats.get("streams", {}) or {}
+        shown |= {f"stream {name}": f"{each['total_outputs']} outputs" for name, each in streams.items()}
+        workers = stats.get("workers", {}) or {}
+        shown |= {f"worker {url}": f"{each['rows']} rows" for url, each in workers.items()}
+        rows = [(name, f"{value:.2f}" if isinstance(value, float) else value) for name, value in shown.items()]
+        print_table(f"{arguments.mode}: {_MODES[arguments.mode]}", ("figure", "value"), rows)
+    return 1 if stats["failed_inputs"] else 0
+
+
+def _keywords(call: Call) -> dict[str, Any]:
+    from streamer.compose import engine_keywords
+
+    arguments = call.arguments
+    return engine_keywords(call.loaded.settings) | {"device": arguments.device, "batch_size": arguments.batch_size}
+
+
+def _inputs(call: Call) -> "dict[str, NDArray[Any]]":
+    """Return random data for one input of the model."""
+    import numpy as np
+
+    from engine.engines.devices import session_keywords
+    from engine.models.program import random_values
+    from engine.session import Session
+    from streamer.compose import engine_keywords
+
+    keywords = engine_keywords(call.loaded.settings)
+    keywords |= session_keywords(keywords.pop("backend", None), call.arguments.device)
+    with Session(call.arguments.model, **keywords) as session:
+        shapes = session.model_input_shape_dict()
+    random = np.random.default_rng(0)
+    return {name: random_values(random, (1, *shape[1:]), dtype) for name, (shape, dtype) in shapes.items()}
+
+
+def _basic(call: Call) -> dict[str, Any]:
+    from engine.engines.devices import session_keywords
+    from engine.session import Session
+    from streamer.compose import engine_keywords
+
+    inputs = _inputs(call)
+    keywords = engine_keywords(call.loaded.settings)
+    keywords |= session_keywords(keywords.pop("backend", None), call.arguments.device)
+    with Session(call.arguments.model, enable_metrics=True, **keywords) as session:
+        for _ in range(call.arguments.num_inputs):
+            session.run(inputs)
+        metrics = session.get_metrics()
+    count = int(metrics["num_of_inferences"])
+    return {
+        "total_inputs": count,
+        "total_outputs": count,
+        "failed_inputs": 0,
+        "avg_inference_time": metrics["avg_latency"] * 1e3,
+        "latency_ms": {"p50": metrics["P50"] * 1e3, "p99": metrics["P99"] * 1e3},
+    }
+
+
+def _batch(call: Call) -> dict[str, Any]:
+    from engine.engines.synchronous import BatchInferenceEngine
+
+    inputs = _inputs(call)
+    engine = BatchInferenceEngine(call.arguments.model, **_keywords(call))
+    with engine:
+        for number in range(call.arguments.num_inputs):
+            engine.add_input(f"input_{number}", inputs)
+    return engine.get_stats()
+
+
+def _async(call: Call) -> dict[str, Any]:
+    from engine.engines.async_batch import AsyncBatchInferenceEngine
+
+    return _feed(call, AsyncBatchInferenceEngine(call.arguments.model, **_keywords(call)))
+
+
+def _distributed(call: Call) -> dict[str, Any]:
+    from engine.engines.distributed import DistributedInferenceEngine
+
+    urls = call.arguments.worker_urls
+    return _feed(call, DistributedInferenceEngine(call.arguments.model, worker_urls=urls, **_keywords(call)))
+
+
+def _feed(call: Call, engine: Any) -> dict[str, Any]:
+    inputs = _inputs(call)
+
+    async def feed() -> dict[str, Any]:
+        async with engine:
+            for number in range(call.arguments.num_inputs):
+                await engine.add_input(f"input_{number}", inputs)
+        return dict(engine.get_stats())
+
+    return asyncio.run(feed())
+
+
+def _stream(call: Call) -> dict[str, Any]:
+    from engine.engines.synchronous import SyncStreamingInferenceEngine
+
+    inputs = _inputs(call)
+    engine = SyncStreamingInferenceEngine(call.arguments.model, **_keywords(call))
+    with engine:
+        engine.start_stream("demo", lambda: inputs, lambda _: None, interval=_INTERVAL_S)
+        time.sleep(call.arguments.duration)
+        engine.stop_stream("demo")
+    return engine.get_stats()
+
+
+def _serve(call: Call) -> int:
+    """Be `streamer worker`."""
+    from streamer.cli.main import main
+
+    arguments = call.arguments
+    flags = ["--model", arguments.model, "--host", arguments.host, "--port", str(arguments.port)]
+    flags += ["--batch-size", str(arguments.batch_size), *(["--json"] if arguments.json else [])]
+    backend = call.loaded.settings.backend
+    flags += [
+        *(["--backend", backend] if backend else []),
+        *(["--device", arguments.device] if arguments.device else []),
+    ]
+    return main(["worker", *flags])
+
+
+def _seconds(text: str) -> float:
+    from config.types import parse_duration
+
+    try:
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else parse_duration(text).total_seconds()
+    except ValueError as exc:
+        raise ArgumentTypeError(str(exc)) from None
+    if not 0 < seconds < 86400:
+        raise ArgumentTypeError(f"{text} is no time above 0 and below a day, such as 5.0 or 500ms")
+    return seconds
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="MODEL", help="an .onnx file, or `workpiece`")
+    text = "; ".join(f"{name}: {what}" for name, what in _MODES.items())
+    parser.add_argument("--mode", choices=_MODES, default="basic", help=f"{text} (default: basic)")
+    parser.add_argument("--device", help="AUTO, CPU, CUDA, OCL, or the back end's own name (default: AUTO)")
+    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="rows in a batch (default: 4)")
+    parser.add_argument("--num-inputs", type=positive, default=10, metavar="N", help="inputs to run (default: 10)")
+    parser.add_argument("--duration", type=_seconds, default=5.0, metavar="S", help="of a stream (default: 5.0)")
+    parser.add_argument("--worker-urls", nargs="+", default=[], metavar="URL", help="http://HOST:PORT of workers")
+    parser.add_argument("--host", default="127.0.0.1", help="where the worker listens (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8070, help="its port; 0 takes a free one (default: 8070)")
+    parser.add_argument("--json", action="store_true", help="the statistics as one JSON object, on the last line")
+
+
+COMMAND = Command(
+    help="Try the engines on a model, with random data, and print what they count and how long it took (ms).",
+    run=_run,
+    settings=((EngineSettings, ""),),
+    add_arguments=_arguments,
+    examples="streamer engine --model workpiece\n"
+    "streamer engine --model mobilenet_v2.onnx --mode batch --batch-size 4 --num-inputs 10\n"
+    "streamer engine --model mobilenet_v2.onnx --mode stream --duration 5.0\n"
+    "streamer engine --model mobilenet_v2.onnx --mode distributed --worker-urls http://worker1:8070 http://worker2:8070",
+)

@@ -1,0 +1,191 @@
+"""`streamer plan`: what a site takes, and whether that holds."""
+
+import os
+import sys
+from argparse import SUPPRESS, ArgumentParser
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.errors import ConfigError
+from config.settings import PlanSettings
+from streamer.cli.command import Call, Command
+
+if TYPE_CHECKING:
+    from engine.backends.simulator.figures import CardFigures, FigureTable
+    from streamer.sizing.host import HostCost
+    from streamer.sizing.plan import Plan
+    from streamer.sizing.verify import Verification
+    from streamer.sizing.wish import Wish
+
+_PICTURES = 16
+#: Processes that run already, for each core, at which a measurement says little.
+_BUSY_SHARE = 0.5
+
+
+def _run(call: Call) -> int:
+    # Imported here: the help text needs none of it.
+    if call.arguments.play is not None:
+        return _play(call.arguments.play)
+    from engine.backends.simulator.figures import read_figures
+    from streamer.cli.broker import show_start
+    from streamer.sizing.bench import Bench
+    from streamer.sizing.measure import host_cost, reference
+    from streamer.sizing.pictures import pictures
+    from streamer.sizing.plan import make_plan
+    from streamer.sizing.report import as_json, verification_as_json
+    from streamer.sizing.verify import verify
+    from streamer.terminal import print_json
+
+    settings, arguments = call.loaded.settings.plan, call.arguments
+    if settings.cameras is None or settings.model is None:
+        missing = "--cameras N" if settings.cameras is None else "--model NAME"
+        raise ConfigError(f"{missing} is missing: try `streamer plan --cameras 300 --fps 5 --model resnet50`")
+    if arguments.picture is not None and arguments.picture.suffix.lower() != ".svg":
+        raise ConfigError(f"--picture {arguments.picture}: the drawing is SVG: call it {arguments.picture.stem}.svg")
+    table = read_figures()
+    programs = _programs(table, settings)
+    seen = pictures(_PICTURES, settings.short_side, settings.frame_bytes)
+    wish = _wish(settings, int(settings.frame_bytes or sum(map(len, seen)) // len(seen)))
+    is_measured = not arguments.no_measure and None in (settings.decode_us, settings.stream_us)
+    found = None
+    if is_measured or arguments.verify:
+        _warn_of_other_work()
+    with ExitStack() as stack:
+        bench = stack.enter_context(Bench(seen, show_start)) if is_measured or arguments.verify else None
+        host = reference(settings.short_side)
+        if bench is not None and is_measured:
+            _say("measuring what a frame costs this host, under a minute (--no-measure goes by reference figures)")
+            host = host_cost(bench, list(table.rows.values()), seen, programs[0].image_size_px, _say)
+        plan = make_plan(programs, wish, _with_given(host, settings))
+        if arguments.picture is not None:
+            _draw(arguments.picture, plan)
+        if bench is not None and arguments.verify:
+            _say("trying one worker of the plan on a simulated card, about three minutes")
+            found = verify(plan, bench, _say)
+    if arguments.json:
+        print_json(as_json(plan) | ({"verify": verification_as_json(found)} if found is not None else {}))
+    else:
+        _print(plan, found)
+    return 0 if found is None or found.has_held else 1
+
+
+def _wish(settings: PlanSettings, frame_bytes: int) -> "Wish":
+    from streamer.sizing.wish import Wish
+
+    return Wish(
+        settings.cameras or 0,
+        settings.fps,
+        settings.latency_budget.total_seconds(),
+        frame_bytes,
+        settings.retention.total_seconds(),
+        settings.headroom,
+        settings.drop_rate,
+    )
+
+
+def _programs(table: "FigureTable", settings: PlanSettings) -> "list[CardFigures]":
+    """Return the programs of the model that may be used, those for throughput first.
+
+    Raises:
+        OptionsError: There is none.
+    """
+    model = settings.model or ""
+    if settings.objective is not None:
+        return [table.find(f"{model}/{settings.objective}")]
+    first = table.find(model)
+    return [first, *(row for row in table.rows.values() if row.model == model and row is not first)]
+
+
+def _with_given(host: "HostCost", settings: PlanSettings) -> "HostCost":
+    """Return the cost with what is known better."""
+    from dataclasses import replace
+
+    if settings.decode_us is not None:
+        host = replace(host, decode_us=settings.decode_us, origin="given")
+    if settings.stream_us is not None:
+        host = replace(host, frame_us=settings.stream_us, batch_us=0.0, origin="given")
+    return host
+
+
+def _warn_of_other_work() -> None:
+    """Say so where this machine is busy: what is measured on it is then slow, and another thing every time."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > _BUSY_SHARE * cores:
+        _say(f"this machine is busy with other work ({load:.1f} processes for {cores} cores): measure on a quiet one")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _play(order: str) -> int:
+    """Be the cameras of a trial."""
+    import msgspec
+
+    from streamer.sizing.load import LoadOrder, play
+    from streamer.terminal import print_json
+
+    print_json(msgspec.to_builtins(play(msgspec.json.decode(order, type=LoadOrder))))
+    return 0
+
+
+def _draw(path: Path, plan: "Plan") -> None:
+    from streamer.sizing.errors import PictureFileError
+    from streamer.sizing.picture import svg
+
+    try:
+        path.write_text(svg(plan), encoding="utf-8")
+    except OSError as exc:
+        raise PictureFileError(f"--picture {path} cannot be written: {exc.strerror}") from exc
+
+
+def _print(plan: "Plan", found: "Verification | None") -> None:
+    from streamer.sizing.report import as_rows, shown_commands, verification_rows
+    from streamer.terminal import print_table
+
+    wish = plan.wish
+    print_table(
+        f"{wish.cameras:,} cameras of {wish.fps:g} frames/s, {wish.budget_s * 1e3:g} ms (p99); host: "
+        f"{plan.lane.host.origin}",
+        ("what", "how much", "why"),
+        as_rows(plan),
+    )
+    print("\n".join(shown_commands(plan)))
+    if found is None:
+        return
+    print()
+    print_table(
+        f"One worker beside broker and cameras on {found.cores} cores, {found.scale:.0%} of what the plan gives it",
+        ("what", "predicted", "found", "apart"),
+        verification_rows(found),
+    )
+    print(f"the prediction {'holds' if found.has_held else 'does not hold'} on this machine")
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-measure", action="store_true", help="go by reference figures of the host, so that two runs say the same"
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="try one worker of the plan on a simulated card and a real broker on this machine, and look for the most "
+        "cameras that are served in time; about three minutes; exit code 1: the prediction does not hold",
+    )
+    parser.add_argument("--picture", metavar="FILE.svg", type=Path, help="draw the latency over the number of cameras")
+    parser.add_argument("--json", action="store_true", help="the plan as one JSON object, on the last line")
+    parser.add_argument("--play", help=SUPPRESS)  # from whoever tries a plan
+
+
+COMMAND = Command(
+    help="Say what a site takes: cards, workers, batches, partitions, host cores, the broker's disk and network, and\n"
+    "how old its results are; by the published figures of Cloud AI 100, and by a measurement of this host.\n\n"
+    "The measurement and --verify need the extra `broker`: pip install 'aic-streamer[broker]'.",
+    run=_run,
+    settings=((PlanSettings, "plan"),),
+    add_arguments=_arguments,
+    examples="streamer plan --cameras 300 --fps 5 --model resnet50 --latency-budget 200ms\n"
+    "streamer plan --cameras 40 --model vit_b_16 --no-measure --picture plan.svg --json\n"
+    "streamer plan --cameras 300 --model resnet50 --verify",
+)

@@ -1,0 +1,98 @@
+"""`streamer worker` and `streamer engine`, as they are typed."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from streamer.cli.main import main
+from tests.fakes.onnx_models import save_fragile
+from tests.fakes.programs import ROOT, environ
+
+
+@contextmanager
+def worker(*flags: str, **variables: str) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
+    command = [sys.executable, "-m", "streamer", "worker", "--port", "0", "--json", *flags]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environ(**variables)
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+    model = save_fragile(tmp_path / "sums.onnx")
+    with worker("--model", str(model), "--metrics-port", "0") as (process, said):
+        assert said["model"] == "sums"
+        tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 8, 8, 3], "data": [1] * 192}
+        url = f"{said['address']}/v2/models/sums/infer"
+        answer = requests.post(url, json={"inputs": [tensor]}, timeout=20).json()
+        assert answer["outputs"][0]["data"] == [64.0, 64.0, 64.0]
+        process.send_signal(number)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "1 requests, 0 failed, 1 batches" in error
+    assert "metrics at http://127.0.0.1:" in error
+
+
+def test_a_worker_takes_its_token_from_the_environment(tmp_path: Path) -> None:
+    with worker("--model", "workpiece", STREAMER_WORKER_TOKEN="known") as (_, said):
+        url = f"{said['address']}/v2/models/workpiece"
+        assert requests.get(url, timeout=20).status_code == 401
+        answer = requests.get(url, headers={"Authorization": "Bearer known"}, timeout=20)
+        assert answer.json()["name"] == "workpiece"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["worker"], "give a model: --model"),
+        (["worker", "--model", "nowhere.onnx"], "nowhere.onnx"),
+        (["worker", "--model", "workpiece", "--port", "99999"], "--port"),
+        (["worker", "--model", "workpiece", "--host", "192.0.2.1", "--port", "0"], "cannot be listened at"),
+        (["engine", "--model", "workpiece", "--mode", "fast"], "--mode"),
+        (["engine", "--model", "workpiece", "--duration", "0"], "--duration"),
+        (["engine", "--model", "workpiece", "--mode", "distributed", "--worker-urls", "here"], "http://HOST:PORT"),
+        (["engine"], "--model"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the tests' own stay
+    assert main(words) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "WARNING" not in line]
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+@pytest.mark.parametrize("mode", ["basic", "batch", "async", "stream", "distributed"])
+def test_each_mode_computes_its_inputs(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--model", "workpiece", "--backend", "onnxruntime", "--num-inputs", "6", "--duration", "0.3"]
+    assert main(["engine", "--mode", mode, *flags, "--json"]) == 0
+    stats = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert stats["mode"] == mode
+    assert stats["total_outputs"] == stats["total_inputs"] >= (1 if mode == "stream" else 6)
+    assert stats["failed_inputs"] == 0
+    assert main(["engine", "--mode", mode, *flags]) == 0
+    assert "total_outputs" in capsys.readouterr().out
+
+
+def test_the_distributed_mode_uses_its_workers(capsys: pytest.CaptureFixture[str]) -> None:
+    with worker("--model", "workpiece") as (_, said):
+        flags = ["--mode", "distributed", "--worker-urls", said["address"], "--num-inputs", "60", "--json"]
+        assert main(["engine", "--model", "workpiece", "--device", "CPU", *flags]) == 0
+    stats = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert stats["local_inputs"] + stats["remote_inputs"] == 60
+    assert stats["workers"][said["address"]]["rows"] == stats["remote_inputs"] > 0
