@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +80,15 @@ def _least_width(table: "Table") -> int:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show on standard error that something takes its time; in a file or a pipe nothing is said."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Show on standard error that something takes its time; in a file or a pipe nothing is said.
+
+    Gives a function that says what goes on now.
+    """
     from rich.console import Console
 
-    with Console(stderr=True).status(what):
-        yield
+    with Console(stderr=True).status(what) as status:
+        yield status.update
 
 
 def print_json(value: Any) -> None:

@@ -55,8 +55,9 @@ def test_a_benchmark_gives_the_four_values(capsys: pytest.CaptureFixture[str]) -
     assert (found["inf_completed"], found["batch_size"], found["inf_unit"]) == (7, 1, "batch")
     assert found["inf_rate"] == pytest.approx(7 / found["inf_time"])
     assert (found["backend"], found["simulated"]) == ("onnxruntime", False)
+    assert 0 < found["latency_p50_ms"] <= found["latency_ms"] <= found["latency_p99_ms"] <= 1e3 * found["inf_time"]
     table = output_of(capsys, "benchmark", "workpiece", "--backend", "onnxruntime")
-    for word in ("inf_completed", "inf_rate", "inf_time", "batch_size", "40 batches"):
+    for word in ("inf_completed", "inf_rate", "inf_time", "batch_size", "40 batches", "latency p95"):
         assert word in table
 
 

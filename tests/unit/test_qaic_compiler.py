@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from engine.backends.base import BackendOptions
-from engine.backends.qaic.backend import QaicBackend
+from engine.backends.qaic.backend import QaicBackend, QaicOwn
 from engine.backends.qaic.record import read_record
 from engine.backends.qaic.sdk import Sdk
 from engine.errors import BackendError, CompileError, ModelError, OptionsError
@@ -52,6 +52,18 @@ def compiled(sdk: Sdk, model: ModelFile, **keywords: Any) -> Path:
 def runs(sdk: Sdk) -> list[list[str]]:
     path = sdk.root / RUNS_FILE
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def test_further_flags_stand_on_the_command_line_and_make_another_program(sdk: Sdk, model: ModelFile) -> None:
+    def compiled_with(extra_flags: str | None) -> Path:
+        options = BackendOptions(keywords=session_options({}), own=QaicOwn(extra_flags=extra_flags))
+        return QaicBackend(sdk).compile(model, options).path
+
+    paths = {compiled_with(flags) for flags in (None, "", " -multicast-weights  -aic-pmu-recipe=AxiRd ")}
+    assert len(paths) == 2
+    assert {"-multicast-weights", "-aic-pmu-recipe=AxiRd"} <= set(runs(sdk)[-1])
+    with pytest.raises(OptionsError, match="extra_flags cannot be split"):
+        compiled_with("-x='")
 
 
 def leftovers(folder: Path) -> list[str]:

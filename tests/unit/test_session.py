@@ -13,7 +13,15 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from engine.errors import BackendError, DeviceLostError, InferenceError, ModelError, ModelNotFoundError, OptionsError
+from engine.errors import (
+    BackendError,
+    CompileError,
+    DeviceLostError,
+    InferenceError,
+    ModelError,
+    ModelNotFoundError,
+    OptionsError,
+)
 from engine.session import Session
 from tests.fakes.onnx_models import TinyClassifier, save, save_two_inputs, save_unsupported_operator
 
@@ -251,6 +259,8 @@ def test_a_benchmark_counts_batches(model: Path) -> None:
         assert (completed, batch_size) == (40, 4)
         assert rate == pytest.approx(40 / seconds)
         assert result.images_per_s == pytest.approx(4 * rate)
+        assert result.latencies_s.count == 40
+        assert 0 < result.latency_ms(0.5) <= result.latency_ms(0.95) <= 1e3 * seconds
         assert session.run_benchmark(num_inferences=3, input_dict={"image": pictures(2)}).batch_size == 4
         assert session.run_benchmark(inf_time=0.01).inf_completed > 0
         with pytest.raises(OptionsError, match="exclude each other"):
@@ -332,6 +342,24 @@ def test_a_cut_model_is_named(model: Path, keep: float) -> None:
     with pytest.raises(ModelError, match=r"model\.onnx") as caught:
         session_on(model).setup()
     assert "\n" not in str(caught.value)
+
+
+def test_what_onnxruntime_made_of_a_model_is_kept_and_runs(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "compiled"
+    inputs = {"image": pictures(3)}
+    with session_on(model) as session:
+        wanted = session.run(inputs)["answer"]
+    with session_on(model, output_dir=str(folder), onnx_define_symbol={"batch": 3}) as session:
+        assert [path.name for path in folder.iterdir()] == ["model.optimised.onnx"]
+        assert "model.optimised.onnx" in repr(session)
+        np.testing.assert_allclose(session.run(inputs)["answer"], wanted, rtol=1e-6)
+    nodes = [len(onnx.load(path).graph.node) for path in (model, folder / "model.optimised.onnx")]
+    assert nodes[1] < nodes[0]
+    with session_on(folder / "model.optimised.onnx", onnx_define_symbol={"batch": 2}, compile=False) as session:
+        assert session.model_input_shape_dict["image"][0][0] == 2  # its symbols are still open
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CompileError, match="cannot be optimised into"):
+        session_on(model, output_dir=str(tmp_path / "file"))
 
 
 def test_an_unsupported_operator_is_named(tmp_path: Path) -> None:

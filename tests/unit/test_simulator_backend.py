@@ -50,6 +50,15 @@ def test_without_a_row_it_says_how_to_find_one() -> None:
     assert not backend.health().is_ready
 
 
+def test_another_table_takes_the_place_of_the_published_figures() -> None:
+    backend = make_backend("simulator")
+    backend.open(None, options(SimulatorOwn(row="tiny", compute="none", table=str(TINY_TABLE))))
+    assert backend.slots == 2
+    backend.close()
+    with pytest.raises(OptionsError, match=r"nowhere\.csv"):
+        backend.open(None, options(SimulatorOwn(row="tiny", table="nowhere.csv")))
+
+
 def test_an_unknown_row_is_an_error_of_the_options() -> None:
     with pytest.raises(OptionsError, match="did you mean resnet50"):
         make_backend("simulator").open(None, options(SimulatorOwn(row="resnet51")))
@@ -192,22 +201,32 @@ def test_closing_finishes_what_a_card_without_a_model_has() -> None:
 def test_a_benchmark_keeps_the_card_busy() -> None:
     backend = SimulatorBackend(TINY_TABLE)
     backend.open(None, options(NONE))
-    runs, took_s = backend.benchmark(rows(0, 0, 0, 0), 40, None)
-    assert runs == 40
+    run = backend.benchmark(rows(0, 0, 0, 0), 40, None)
+    assert run.completed == 40
     # Never faster than the card: 40 batches of 0.2 ms on two activations.
-    assert took_s >= 40 * 2e-4 / 2
-    runs, took_s = backend.benchmark(rows(0, 0, 0, 0), None, 0.05)
-    assert runs > 0
-    assert took_s >= 0.05
+    assert run.took_s >= 40 * 2e-4 / 2
+    run = backend.benchmark(rows(0, 0, 0, 0), None, 0.05)
+    assert run.completed > 0
+    assert run.took_s >= 0.05
+    backend.close()
+
+
+def test_a_benchmark_has_the_latency_of_littles_law() -> None:
+    backend = SimulatorBackend(TINY_TABLE)
+    backend.open(None, options(SimulatorOwn(row="slow")))
+    run = backend.benchmark(rows(0, 0, 0, 0), 30, None)
+    # Three batches in flight for each of two activations that take 50 ms; the first ones find the card empty.
+    assert run.latencies_s.percentile(0.5) == pytest.approx(0.150, rel=2e-3)
+    assert run.latencies_s.min == pytest.approx(0.050, rel=2e-3)
     backend.close()
 
 
 def test_a_benchmark_hands_over_little_more_than_the_card_has_places_for() -> None:
     backend = SimulatorBackend(TINY_TABLE)
     backend.open(None, options(SimulatorOwn(row="slow")))
-    # Six places, and 20 ms of work; then the first one is waited for, and the time is over.
-    runs, _ = backend.benchmark(rows(0, 0, 0, 0), None, 0.01)
-    assert runs <= 6 + 1 + 1
+    # Six places, and 100 ms of work; then the first one is waited for, and the time is over.
+    run = backend.benchmark(rows(0, 0, 0, 0), None, 0.01)
+    assert run.completed <= 6 + 4 + 1
     backend.close()
 
 

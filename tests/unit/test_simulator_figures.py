@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.backends.simulator.figures import PUBLISHED, CardFigures, FigureTable, read_figures
+from engine.backends.simulator.figures import CardFigures, FigureTable, read_figures
+from engine.backends.simulator.table import PUBLISHED, read_table
 from engine.errors import OptionsError
 
 HEADER = (
@@ -44,10 +45,29 @@ def test_a_row_says_what_the_table_says(published: FigureTable) -> None:
         set_size=6,
         ols=1,
         mos="1",
+        extra="-multicast-weights",
         precision="fp16",
         images_per_s=7721.331,
         latency_p95_ms=21.7330191,
     )
+
+
+def test_rows_without_figures_say_how_a_model_is_compiled_and_run() -> None:
+    table = read_table()
+    assert len(table.rows) == 109
+    row = table.find("resnet-50", "best-latency")
+    assert row is not None
+    assert (row.cores, row.instances, row.ols, row.mos, row.set_size) == (14, 1, 1, "1,7", 3)
+    assert row.extra == "-sdp-cluster-sizes=7,7 -multicast-weights -use-producer-dma=1"
+    assert (row.images_per_s, row.latency_p95_ms) == (None, None)
+    assert table.find("resnet50", "balanced") is None
+
+
+def test_a_table_may_lack_what_few_need(tmp_path: Path) -> None:
+    header, line = HEADER.replace("EXTRA,", ""), LINE.replace("1,,,3", "1,,3")
+    row = read_table(saved(tmp_path, header, line)).find("net", "best-throughput")
+    assert row is not None
+    assert (row.extra, row.set_size) == ("", 3)
 
 
 def test_a_model_without_an_objective_is_its_best_throughput(published: FigureTable) -> None:

@@ -25,3 +25,18 @@ def test_a_percentile_is_the_value_that_so_many_do_not_exceed(count: int) -> Non
 def test_of_nothing_all_is_zero() -> None:
     spread = Spread()
     assert (spread.count, spread.min, spread.mean, spread.max, spread.percentile(0.5)) == (0, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_two_are_one() -> None:
+    values = np.sort(np.random.default_rng(0).lognormal(0, 2, 1999))  # the other one has the smallest and the largest
+    spread, other, whole = Spread.fine(), Spread.fine(), Spread.fine()
+    for number, value in enumerate(values):
+        (spread if number % 3 else other).add(float(value))
+        whole.add(float(value))
+    spread.merge(other)
+    spread.merge(Spread.fine())
+    assert (spread.count, spread.min, spread.max) == (1999, values.min(), values.max())
+    assert spread.mean == pytest.approx(values.mean())
+    assert [spread.percentile(share) for share in (0.01, 0.5, 0.99)] == [
+        whole.percentile(share) for share in (0.01, 0.5, 0.99)
+    ]

@@ -165,11 +165,11 @@ def test_the_smallest_batch_size_that_fits_is_used_and_the_waste_told() -> None:
 def test_a_benchmark_keeps_every_slot_busy_and_counts() -> None:
     device = Device()
     backend = opened(device, slots=3)
-    completed, took_s = backend.benchmark(rows(1.0), 50, None)
-    assert (completed, device.began) == (50, 50)
-    assert took_s > 0
-    completed, _ = backend.benchmark(rows(1.0), None, 0.01)
-    assert completed == device.began - 50
+    run = backend.benchmark(rows(1.0), 50, None)
+    assert (run.completed, device.began) == (50, 50)
+    assert run.took_s > 0
+    run = backend.benchmark(rows(1.0), None, 0.01)
+    assert run.completed == device.began - 50
     device.on_infer = lambda _: (_ for _ in ()).throw(ValueError("no more"))
     with pytest.raises(InferenceError, match="no more"):
         backend.benchmark(rows(1.0), 50, None)
@@ -191,9 +191,22 @@ def test_a_long_loop_is_no_silence() -> None:
     device, slow = Device(), Event()
     device.on_infer = lambda _: (slow.wait(0.02), None)[1]
     backend = opened(device, slots=1, timeout_s=1.0)
-    completed, took_s = backend.benchmark(rows(1.0), 70, None)
-    assert (completed, device.loads) == (70, 1)
-    assert took_s > 1.0
+    run = backend.benchmark(rows(1.0), 70, None)
+    assert (run.completed, device.loads) == (70, 1)
+    assert run.took_s > 1.0
+    assert run.latencies_s.min >= 0.02
+    assert run.latencies_s.total <= run.took_s
+    backend.close()
+
+
+def test_a_benchmark_has_the_latency_of_every_batch_of_every_slot() -> None:
+    device, slow, turns = Device(), Event(), iter([0.3, *[0.0] * 19])
+    device.on_infer = lambda _: (slow.wait(next(turns)), None)[1]
+    backend = opened(device, slots=2)
+    latencies_s = backend.benchmark(rows(1.0), 20, None).latencies_s
+    assert latencies_s.count == 20
+    assert latencies_s.max >= 0.3
+    assert latencies_s.percentile(0.5) < 0.3
     backend.close()
 
 

@@ -1,0 +1,34 @@
+"""What a frame costs the host. Pure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HostCost:
+    """CPU time of a worker, and what it adds to the latency.
+
+    Attributes:
+        decode_us: CPU of decoding a frame.
+        frame_us: CPU of everything else that is done for each frame: fetch, check, label, publish, commit.
+        batch_us: CPU of what is done once for a micro-batch.
+        worker_cores: CPU seconds that one worker gets done in a second, saturated: its Python code takes turns.
+        transit_ms: The 99th percentile of the latency outside of waiting for the batch, decoding and the device.
+        variation: How much a worker's time for a batch varies, as a squared coefficient of variation.
+        origin: `measured here`, `given` or `reference figures`.
+    """
+
+    decode_us: float
+    frame_us: float
+    batch_us: float
+    worker_cores: float
+    transit_ms: float
+    variation: float
+    origin: str
+
+    def cpu_us(self, mean_batch: float) -> float:
+        """Return the CPU time of a frame in batches of so many."""
+        return self.decode_us + self.frame_us + self.batch_us / max(mean_batch, 1.0)
+
+    def worker_fps(self, mean_batch: float) -> float:
+        """Return the frames/s of one worker that always has work."""
+        return self.worker_cores * 1e6 / self.cpu_us(mean_batch)

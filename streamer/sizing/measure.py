@@ -1,0 +1,147 @@
+"""What a frame costs this host: decoding, and the real stream with a worker that always has work."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from engine.backends.simulator.figures import CardFigures
+from streamer.sizing.bench import Bench
+from streamer.sizing.calibration import Point, calibrated
+from streamer.sizing.decoding import decode_us
+from streamer.sizing.errors import TrialError
+from streamer.sizing.host import HostCost
+from streamer.sizing.lane import Lane
+from streamer.sizing.trial import Trial
+from streamer.sizing.wish import Wish
+
+Say = Callable[[str], None]
+
+#: Where nothing is measured. Source: measured with this module on 2 cores of a shared machine that broker and cameras
+#: shared, 455×256 JPEGs of 25 KB.
+REFERENCE: Final = HostCost(
+    decode_us=330.0,
+    frame_us=420.0,
+    batch_us=600.0,
+    worker_cores=0.75,
+    transit_ms=15.0,
+    variation=0.5,
+    origin="reference figures",
+)
+REFERENCE_SHORT_SIDE_PX: Final = 256
+
+_CAMERAS: Final = 64
+#: Of the saturated rate.
+_LIGHT, _BUSY = 0.3, 0.6
+#: Of the budget: how old results are, on average, of a worker that always has work. The older they may be, the more
+#: comes in one go and the cheaper is a frame; of results that are mostly in time the mean is about half the budget.
+_AGE: Final = 0.5
+_SMALL_BATCH: Final = 4
+_DECODED_SIDE_PX: Final = 224
+#: While the stream is measured nothing is late.
+_BUDGET_S: Final = 0.5
+
+
+def reference(short_side_px: int) -> HostCost:
+    """Return the reference figures; decoding takes as long as there are pixels."""
+    return replace(REFERENCE, decode_us=REFERENCE.decode_us * (short_side_px / REFERENCE_SHORT_SIDE_PX) ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """For how long it is measured.
+
+    Attributes:
+        saturated_s: A worker that always has work.
+        paced_s: Each of the loads at which the latency is measured.
+    """
+
+    saturated_s: float = 8.0
+    paced_s: float = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A worker of a lane on this machine, beside broker and cameras.
+
+    Attributes:
+        lane: With the host as it is here.
+        full: The trial in which it always had work.
+    """
+
+    lane: Lane
+    full: Trial
+
+    @property
+    def fps(self) -> float:
+        """Frames/s of a worker that always has work."""
+        return self.full.load.result_fps
+
+
+def measured(bench: Bench, lane: Lane, wish: Wish | None = None, length: Length | None = None) -> Measured:
+    """Run a worker of the lane and see how fast it is, and how its latency grows; the worker goes on.
+
+    Args:
+        bench: Where.
+        lane: Which worker.
+        wish: Whether it may skip frames; None where it may not.
+        length: For how long.
+
+    Raises:
+        TrialError: It is too slow to be measured.
+    """
+    length = length or Length()
+    bench.start_worker(lane, wish)
+    full = bench.saturate(_CAMERAS, length.saturated_s, lane.budget_s * _AGE)
+    fps = full.load.result_fps
+    if fps <= 0:
+        raise TrialError("a worker gave no results in time: this machine is too slow, or too busy, to be measured")
+    cores = fps * lane.host.cpu_us(lane.figures.batch_size) / 1e6
+    here = replace(lane, host=replace(lane.host, worker_cores=cores, origin="measured here"))
+    points = []
+    for share in (_LIGHT, _BUSY):
+        trial = bench.run(_CAMERAS, fps * share / _CAMERAS, length.paced_s)
+        if not math.isfinite(trial.p99_ms):
+            raise TrialError("too few results came in time: this machine is too slow, or too busy, to be measured")
+        points.append(Point(fps * share, trial.p99_ms / 1e3))
+    return Measured(calibrated(here, *points), full)
+
+
+def host_cost(
+    bench: Bench, programs: Sequence[CardFigures], pictures: Sequence[bytes], side_px: int, say: Say
+) -> HostCost:
+    """Measure a frame's cost.
+
+    Args:
+        bench: Where the stream runs.
+        programs: The figures of the table; the fastest card is never what the stream waits for.
+        pictures: What the cameras see.
+        side_px: Of the model's input.
+        say: Told what is going on, a line at a time.
+
+    Raises:
+        TrialError: This machine cannot be measured.
+    """
+    say("decoding")
+    figures = max(
+        (each for each in programs if each.image_size_px == _DECODED_SIDE_PX), key=lambda each: each.images_per_s
+    )
+    decoded_us = decode_us(pictures, _DECODED_SIDE_PX)
+    lane = Lane(figures, figures.instances, replace(REFERENCE, decode_us=decoded_us), _BUDGET_S)
+    say(f"a worker with batches of {figures.batch_size}")
+    large = measured(bench, lane)
+    size = figures.batch_size
+    say(f"a worker with batches of {_SMALL_BATCH}")
+    bench.start_worker(replace(lane, figures=replace(figures, batch_size=_SMALL_BATCH)))
+    small = bench.saturate(_CAMERAS, Length().saturated_s, _BUDGET_S * _AGE)
+    bench.stop_worker()
+    batch_us = max((small.cpu_us - large.full.cpu_us) / (1 / _SMALL_BATCH - 1 / size), 0.0)
+    return HostCost(
+        decode_us=decode_us(pictures, side_px),
+        frame_us=max(large.full.cpu_us - decoded_us - batch_us / size, 0.0),
+        batch_us=batch_us,
+        worker_cores=large.fps * large.full.cpu_us / 1e6,
+        transit_ms=max(large.lane.host.transit_ms, 0.0),
+        variation=large.lane.host.variation,
+        origin="measured here",
+    )

@@ -1,0 +1,59 @@
+"""`streamer plan --verify`, cut short: the real worker, broker and cameras, and every frame accounted for."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.backends.simulator.figures import read_figures
+from messaging.broker import StartProgress
+from streamer.sizing.bench import Bench
+from streamer.sizing.measure import REFERENCE, Length
+from streamer.sizing.pictures import pictures
+from streamer.sizing.plan import make_plan
+from streamer.sizing.report import verification_as_json
+from streamer.sizing.verify import Effort, verify
+from streamer.sizing.wish import Wish
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_verification_accounts_for_every_frame_and_leaves_no_process(kafka_tools: None) -> None:
+    seen = pictures(4, 64)
+    plan = make_plan([read_figures().find("resnet50")], Wish(300, 5.0, 1.0, len(seen[0]), headroom=0.8), REFERENCE)
+    told: list[str] = []
+    before = children()
+    with Bench(seen, ignore) as bench:
+        found = verify(plan, bench, told.append, Effort(3.0, 1, 1, Length(3.0, 3.0)))
+        assert children() > before
+    assert children() == before
+    at_plan, first = found.trials
+    assert first.cameras == found.predicted_cameras
+    assert at_plan.cameras == found.planned_cameras <= found.predicted_cameras * 0.2
+    for trial in found.trials:
+        assert trial.load.sent == trial.load.captured == pytest.approx(trial.cameras * 15, abs=trial.cameras)
+    assert len(at_plan.answers) == at_plan.load.captured, "a fifth of what it can do is done to the last frame"
+    assert {answer.batch for answer in at_plan.answers} <= set(range(1, 15))
+    assert len(told) >= 4
+    shown = verification_as_json(found)
+    assert shown["found_cameras"] in (0, found.predicted_cameras)
+    assert [trial["results"] for trial in shown["trials"]] == [len(trial.answers) for trial in found.trials]
+    assert shown["found_p99_ms"] > 0
+
+
+def ignore(_: StartProgress) -> None:
+    pass
+
+
+def children() -> set[int]:
+    """Return the processes that this one has started, and those that they have."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
+    parents = {
+        int(pid): int(parent)
+        for pid, parent, comm in (line.split(maxsplit=2) for line in listed.splitlines())
+        if comm != "ps"
+    }
+    own = {int(Path("/proc/self").readlink().name)}
+    while more := {pid for pid, parent in parents.items() if parent in own} - own:
+        own |= more
+    return own

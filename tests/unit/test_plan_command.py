@@ -1,0 +1,161 @@
+"""`streamer plan` without a measurement: its figures, its errors, its commands and its picture."""
+
+import json
+import shlex
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from config.load import load
+from streamer.cli.command import Command, make_parser, parse
+from streamer.cli.main import main
+
+WISH = ("plan", "--cameras", "300", "--fps", "5", "--model", "resnet50", "--latency-budget", "200ms", "--no-measure")
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def output_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(list(words)) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def json_of(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(output_of(capsys, *words, "--json").splitlines()[-1])
+    return found
+
+
+def test_a_plan_has_all_its_figures_and_the_same_ones_every_time(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = json_of(capsys, *WISH)
+    assert {"devices", "partitions", "host_cores", "batch_size", "p99_ms", "limit"} <= plan.keys()
+    assert plan["row"] == "resnet50/best-throughput"
+    assert (plan["frames_per_s"], plan["batch_size"]) == (1500, 14)
+    assert plan["p99_ms"] <= 200
+    assert plan["p99_ms"] == pytest.approx(sum(plan["p99_parts_ms"].values()), abs=0.3)
+    assert plan["host"]["origin"] == "reference figures"
+    assert plan["broker_disk_bytes"] >= 1500 * plan["host"]["frame_bytes"] * 600
+    assert json_of(capsys, *WISH) == plan
+
+
+def test_a_plan_for_people_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = json_of(capsys, *WISH)
+    table = output_of(capsys, *WISH)
+    for word in ("300 cameras", "cards", "workers", "host cores", "p99", plan["limit"], *plan["commands"]):
+        assert word in table
+
+
+def test_figures_that_are_given_need_no_measurement(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [word for word in WISH if word != "--no-measure"]
+    cheap = json_of(capsys, *words, "--decode-us", "100", "--stream-us", "200", "--headroom", "0")
+    assert cheap["host"]["origin"] == "given"
+    assert cheap["host_cores"] == pytest.approx(1500 * 300e-6)
+    assert cheap["decode_cores"] == pytest.approx(1500 * 100e-6)
+    dear = json_of(capsys, *words, "--decode-us", "1000", "--stream-us", "200", "--headroom", "0")
+    assert dear["host_cores"] == pytest.approx(1500 * 1200e-6)
+    assert dear["workers"] > cheap["workers"]
+
+
+def test_a_tight_budget_takes_another_program_and_a_balance_of_cards(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json_of(capsys, *WISH, "--latency-budget", "25ms", "--fps", "1")["row"] == "resnet50/best-latency"
+    assert json_of(capsys, *WISH, "--objective", "best-latency")["row"] == "resnet50/best-latency"
+
+
+def test_large_frames_cost_disk_network_and_cores(capsys: pytest.CaptureFixture[str]) -> None:
+    small, large = json_of(capsys, *WISH), json_of(capsys, *WISH, "--short-side", "512", "--frame-bytes", "60000")
+    assert large["host"]["frame_bytes"] == 60_000
+    assert large["decode_cores"] == pytest.approx(4 * small["decode_cores"], rel=0.01)
+    assert large["broker_network_in_bytes_per_s"] > 1500 * 60_000
+    half = json_of(capsys, *WISH, "--retention", "5m")
+    less = small["broker_disk_bytes"] - half["broker_disk_bytes"]
+    assert less == pytest.approx(1500 * small["host"]["frame_bytes"] * 300 * 7 / 6, rel=0.05), "and one segment"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--latency-budget", "5ms"), "give --latency-budget "),
+        (("--fps", "1000", "--decode-us", "5000"), "frames/s are feasible"),
+        (("--cameras", "1000000"), "cameras are feasible"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line_that_says_what_can(
+    capsys: pytest.CaptureFixture[str], more: tuple[str, ...], told: str
+) -> None:
+    assert main([*WISH, *more]) == 1
+    output, error = capsys.readouterr()
+    assert told in error
+    assert error.count("\n") == 1
+    assert output == ""
+
+
+def test_what_it_says_to_be_feasible_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*WISH, "--latency-budget", "5ms"]) == 1
+    budget = capsys.readouterr().err.partition("--latency-budget ")[2].split()[0]
+    json_of(capsys, *WISH, "--latency-budget", budget)
+    assert main([*WISH, "--cameras", "1000000"]) == 1
+    cameras = capsys.readouterr().err.partition("up to ")[2].split()[0]
+    json_of(capsys, *WISH, "--cameras", cameras)
+    assert main([*WISH, "--cameras", str(int(cameras) + 1)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("plan", "--model", "resnet50"), "--cameras N is missing"),
+        (("plan", "--cameras", "3"), "--model NAME is missing"),
+        (("plan", "--cameras", "0", "--model", "resnet50"), "--cameras"),
+        ((*WISH, "--model", "resnet51"), "resnet51"),
+        ((*WISH, "--model", "resnet-50"), "no throughput"),
+        ((*WISH, "--latency-budget", "200"), "unit"),
+        ((*WISH, "--picture", "plan.png"), "plan.svg"),
+    ],
+)
+def test_a_wish_that_cannot_be_meant(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], named: str) -> None:
+    assert main(list(words)) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
+
+
+def test_the_commands_are_ones_that_the_program_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = json_of(capsys, *WISH, "--cameras", "3000", "--drop-rate", "0.01", "--retention", "90s")
+    topics, *consumers = plan["commands"]
+    settings = settings_of(topics)
+    assert (settings.partitions, settings.frames_retention.total_seconds()) == (plan["partitions"], 90)
+    assert settings.frames_retention_bytes * plan["partitions"] >= 15_000 * plan["host"]["frame_bytes"] * 90
+    assert len(consumers) == plan["devices"]
+    assert [settings_of(line).device for line in consumers] == [str(device) for device in range(plan["devices"])]
+    consumer = settings_of(consumers[-1])
+    assert (consumer.batch_size, consumer.workers) == (14, plan["workers_per_device"])
+    assert (consumer.activations, consumer.set_size) == (plan["activations"], plan["set_size"])
+    assert consumer.latency_budget is not None
+    assert consumer.latency_budget.total_seconds() < 0.2
+    assert consumer.policy == "freshest"
+    assert len({settings_of(line).group for line in consumers}) == 1, "cards share the frames"
+
+
+def settings_of(line: str) -> Any:
+    words = shlex.split(line)[1:]
+    command: Command = import_module(f"streamer.cli.{words[0]}").COMMAND
+    rest = words[1:]
+    while command.subcommands:
+        command, rest = command.subcommands[rest[0]], rest[1:]
+    flags, _ = parse(make_parser("streamer", command), rest)
+    return load(flags).settings
+
+
+def test_the_picture_shows_wish_budget_and_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = json_of(capsys, *WISH, "--picture", "plan.svg")
+    drawing = ET.fromstring((tmp_path / "plan.svg").read_text(encoding="utf-8"))
+    texts = " ".join(element.text or "" for element in drawing.iter())
+    for word in ("300 cameras", "budget 200 ms", f"{plan['max_cameras']} cameras: {plan['limit']}"):
+        assert word in texts
+    assert any(element.tag.endswith("polyline") for element in drawing.iter())
+    assert main([*WISH, "--picture", "missing/plan.svg"]) == 1
+    assert "cannot be written" in capsys.readouterr().err
