@@ -17,8 +17,8 @@ from streamer.sizing.wish import Wish
 
 Say = Callable[[str], None]
 
-#: Where nothing is measured. Source: measured with this module on 2 cores of a shared machine that broker and cameras
-#: shared, 455×256 JPEGs of 25 KB.
+#: Where nothing is measured. Source: docs/performance.md, on 2 cores that broker and cameras shared (440–680 µs a frame
+#: of 256×256 in batches of 8), with decoding as it was measured for 455×256 JPEGs of 24 KB.
 REFERENCE: Final = HostCost(
     decode_us=330.0,
     frame_us=420.0,

@@ -35,7 +35,7 @@ def test_a_worker_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal
     model = save_fragile(tmp_path / "sums.onnx")
     with worker("--model", str(model), "--metrics-port", "0") as (process, said):
         assert said["model"] == "sums"
-        tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 8, 8, 3], "data": [1] * 192}
+        tensor: dict[str, Any] = {"name": "image", "datatype": "UINT8", "shape": [1, 8, 8, 3], "data": [1] * 192}
         url = f"{said['address']}/v2/models/sums/infer"
         answer = requests.post(url, json={"inputs": [tensor]}, timeout=20).json()
         assert answer["outputs"][0]["data"] == [64.0, 64.0, 64.0]
