@@ -49,6 +49,15 @@ def test_its_export_answers_as_torch_does_and_other_pictures_have_other_answers(
 
 
 @pytest.mark.usefixtures("_software")
+def test_the_blocks_of_a_resnet_are_weakened_and_nothing_else() -> None:
+    module = build(ARCHITECTURES["resnet18"], "random", SIDE_PX).module
+    weights = {name: float(value[0]) for name, value in module.named_parameters() if value.ndim == 1}
+    weakened = {name for name, value in weights.items() if value == 0.25}
+    assert weakened == {f"layer{stage}.{block}.bn2.weight" for stage in (1, 2, 3, 4) for block in (0, 1)}
+    assert weights["layer2.0.downsample.1.weight"] == weights["layer2.0.bn1.weight"] == 1
+
+
+@pytest.mark.usefixtures("_software")
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 9), (6, 12), (8, 7), (13, 20)])
 def test_pooling_that_can_be_exported_is_torchs(height: int, width: int) -> None:
     import torch
