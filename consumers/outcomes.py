@@ -139,6 +139,7 @@ class OutcomeWriter:
         transport, batch_wait, decode, device_wait, computing, order_wait = (round(part, 3) for part in parts)
         total = round(transport + batch_wait + decode + device_wait + computing + order_wait, 3)
         outgoing.latency = LatencyParts(transport, batch_wait, decode, device_wait, computing, order_wait, total)
+        batch.answered += 1
         self.telemetry.answered(batch, outgoing.latency)
         if batch.answered == len(batch.good):
             self._deadline.note(handed_over_s - batch.sent_at_s)

@@ -117,7 +117,6 @@ class ConsumerTelemetry:
         """Note the latency of one more frame of a batch; with the last one, the batch's parts. In order."""
         for part in LATENCY_PARTS:
             batch.latency_sums_ms[part] = batch.latency_sums_ms.get(part, 0.0) + getattr(latency, part)
-        batch.answered += 1
         if batch.answered == len(batch.good):
             self._metrics.parts({part: total / batch.answered for part, total in batch.latency_sums_ms.items()})
 

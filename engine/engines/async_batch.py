@@ -132,23 +132,36 @@ class AsyncBatchInferenceEngine:
         """
         if self._place is not None:
             raise RuntimeError("the engine is started already: make another one")
-        self._place = place = await self._make_place()
-        await place.open()
+        place = await self._make_place()
+        try:
+            await place.open()
+        except BaseException:
+            await place.close()
+            raise
+        self._place = place
         self._collector = Collector(
             place, self.options.batch_size, self.options.batch_timeout, self._counts, self._finished
         )
         self._is_open = True
 
     async def stop(self) -> None:
-        """Compute and answer what was added, wait for every callback, and let the device go. Twice is harmless."""
+        """Compute and answer what was added, wait for every callback, and let the device go. Twice is harmless.
+
+        A callback may stop the engine; it does not wait for itself.
+        """
         was_open, self._is_open = self._is_open, False
         if not was_open or self._collector is None or self._place is None:
             return
         self._room.close()
         await self._collector.drain()
-        while self._callbacks:
-            await asyncio.wait(self._callbacks)
+        while others := self._callbacks - {asyncio.current_task()}:
+            await asyncio.wait(others)
         await self._place.close()
+
+    def is_answering(self, stream: str) -> bool:
+        """Tell whether this is called by the callback of an input of that stream."""
+        request = _answering.get()
+        return request is not None and request.stream == stream and asyncio.current_task() in self._callbacks
 
     async def __aenter__(self) -> Self:
         """Start, for an `async with` block."""
@@ -233,7 +246,8 @@ class AsyncBatchInferenceEngine:
                 log.error("input %s failed: %s", request.input_id, answer)
             self._call(request, on_error, answer)
         else:
-            self._counts.answered(request.stream, time.monotonic() - request.added_at_s, is_remote=is_remote)
+            latency_s = time.monotonic() - request.added_at_s
+            self._counts.answered(request.stream, latency_s, request.inference_s, is_remote=is_remote)
             self._call(request, request.callback, answer)
 
     def _call(self, request: Request, function: Any, value: object) -> None:

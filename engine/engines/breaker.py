@@ -26,12 +26,15 @@ class Breaker:
         return self._look_at_s is not None
 
     def failed(self, now_s: float, *, has_answered: bool) -> None:
-        """Note that a batch failed by the worker's fault, or a look at it did."""
+        """Note that a batch failed by the worker's fault; those that were under way as it opened change nothing."""
         self._failures += 1
+        if not self.is_open and (self._failures >= _FAILURES or not has_answered):
+            self._look_at_s = now_s + self._wait_s
+
+    def look_failed(self, now_s: float) -> None:
+        """Note that it was looked at, and is not fit for work."""
         if self.is_open:
             self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
-        elif has_answered and self._failures < _FAILURES:
-            return
         self._look_at_s = now_s + self._wait_s
 
     def succeeded(self) -> None:

@@ -91,6 +91,7 @@ class Collector:
 
     async def _answer(self, batch: Sequence[Request]) -> None:
         """Have a batch computed; one that fails is halved, to find the input at fault or a size that fits."""
+        began_s = time.monotonic()
         try:
             outputs, is_remote = await self._place.compute(_stacked(batch), sum(request.rows for request in batch))
         except Exception as exc:  # noqa: BLE001 - whatever it is, each request has to end with it
@@ -103,8 +104,9 @@ class Collector:
             await self._answer(batch[:middle])
             await self._answer(batch[middle:])
             return
-        first = 0
+        first, took_s = 0, time.monotonic() - began_s
         for request in batch:
+            request.inference_s = took_s
             own = {name: value[first : first + request.rows] for name, value in outputs.items()}
             first += request.rows
             self._finished(request, own, is_remote=is_remote)

@@ -15,7 +15,7 @@ from engine.engines.balancing import LEAST_OUTSTANDING, Balancer, make_balancer
 from engine.engines.place import Computed, Place
 from engine.engines.remote import RemotePlace
 from engine.engines.worker import TOKEN_VARIABLE
-from engine.errors import OptionsError, WorkerError
+from engine.errors import DeviceLostError, OptionsError, WorkerError
 from engine.models.program import Tensors
 
 log = logging.getLogger(__name__)
@@ -30,12 +30,12 @@ class _Member:
     name: str
     place: Place
     outstanding: int = 0
-    inputs: int = 0
+    rows: int = 0
 
     @property
     def slots(self) -> int:
-        """How many batches it takes at a time; 0 while it does not answer."""
-        return self.place.slots
+        """How many batches it takes at a time; 0 while it does not answer, or its device is lost."""
+        return self.place.slots if not self.place.problem else 0
 
 
 class SharedPlaces(Place):
@@ -49,8 +49,8 @@ class SharedPlaces(Place):
 
     @property
     def slots(self) -> int:
-        """All that answer, together."""
-        return sum(member.slots for member in self._members)
+        """All that answer, together; where none does, one that finds out."""
+        return max(sum(member.slots for member in self._members), 1)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Return what each worker does."""
@@ -58,7 +58,8 @@ class SharedPlaces(Place):
             member.name: {
                 "is_answering": member.slots > 0,
                 "outstanding_batches": member.outstanding,
-                "rows": member.inputs,
+                "problem": member.place.problem,
+                "rows": member.rows,
             }
             for member in self._members
             if member is not self._local
@@ -66,7 +67,10 @@ class SharedPlaces(Place):
 
     async def open(self) -> None:
         """Open all of them side by side; a worker that does not answer is looked at again later."""
-        await asyncio.gather(*(member.place.open() for member in self._members))
+        opened = await asyncio.gather(*(member.place.open() for member in self._members), return_exceptions=True)
+        for result in opened:
+            if isinstance(result, BaseException):
+                raise result
 
     async def compute(self, inputs: Tensors, rows: int) -> Computed:
         """Have a batch computed by whoever is chosen, or by the next one that can."""
@@ -76,11 +80,13 @@ class SharedPlaces(Place):
             member.outstanding += 1
             try:
                 computed = await member.place.compute(inputs, rows)
-            except WorkerError as exc:
-                log.warning("%s: its batch goes to another place", exc)
+            except (WorkerError, DeviceLostError) as exc:
                 failed.add(member.name)
+                if not self._able(failed):
+                    raise
+                log.info("%s: its batch goes to another place", exc)
             else:
-                member.inputs += rows
+                member.rows += rows
                 return computed
             finally:
                 member.outstanding -= 1
@@ -90,10 +96,15 @@ class SharedPlaces(Place):
         await asyncio.gather(*(member.place.close() for member in self._members))
 
     def _choose(self, failed: set[str]) -> _Member:
-        able = [member for member in self._members if member.slots and member.name not in failed]
+        able = self._able(failed)
         free = [member for member in able if member.outstanding < member.slots]
-        candidates = free or able or [self._local]
-        return candidates[self._balancer.choose(candidates)]
+        candidates = free or able
+        return candidates[self._balancer.choose(candidates)] if candidates else self._local
+
+    def _able(self, failed: set[str]) -> list[_Member]:
+        """Return who can take a batch, save those that have failed it; this machine where nobody else is."""
+        able = [member for member in self._members if member.slots and member.name not in failed]
+        return able or [member for member in (self._local,) if member.name not in failed]
 
 
 class DistributedInferenceEngine(AsyncBatchInferenceEngine):
@@ -132,23 +143,28 @@ class DistributedInferenceEngine(AsyncBatchInferenceEngine):
         """
         model_name = keywords.pop("model_name", None)
         super().__init__(model_path, **keywords)
-        for url in worker_urls:
+        urls = [url.rstrip("/") for url in worker_urls]
+        for url in urls:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
                 raise OptionsError("worker_urls takes http://HOST:PORT, without a user; a token goes by token=")
-        if len(set(worker_urls)) < len(worker_urls):
+        if len(set(urls)) < len(urls):
             raise OptionsError("worker_urls names a worker twice")
+        given = {name.rstrip("/"): weight for name, weight in (weights or {}).items()}
+        unknown = next((name for name in given if name not in (*urls, LOCAL)), None)
+        if unknown is not None:
+            raise OptionsError(f"weights names {unknown}, which is none of worker_urls and not {LOCAL!r}")
         if not 0 < worker_timeout < float("inf") or worker_slots < 1:
             raise OptionsError("worker_timeout is above 0 s, worker_slots at least 1")
         known = token or os.environ.get(TOKEN_VARIABLE) or None
         name = model_name or Path(model_path).stem
-        self._balancer = make_balancer(balancing, weights)
-        self._workers = {url: RemotePlace(url, name, known, worker_slots, worker_timeout) for url in worker_urls}
+        self._balancer = make_balancer(balancing, None if weights is None else given)
+        self._workers = {url: RemotePlace(url, name, known, worker_slots, worker_timeout) for url in urls}
         self._shared: SharedPlaces | None = None
 
     def get_stats(self) -> dict[str, Any]:
         """Return what was counted; `workers` has each worker's own."""
-        described = self._shared.describe() if self._shared is not None else dict.fromkeys(self._workers, None)
+        described = self._shared.describe() if self._shared is not None else {}
         return super().get_stats() | {"workers": described}
 
     async def _make_place(self) -> Place:

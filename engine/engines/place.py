@@ -30,6 +30,11 @@ class Place(ABC):
     def slots(self) -> int:
         """How many batches it takes at a time."""
 
+    @property
+    def problem(self) -> str:
+        """Why it cannot be given work at present, in one line; "" where it can."""
+        return ""
+
     @abstractmethod
     async def open(self) -> None:
         """Get ready.
@@ -62,6 +67,12 @@ class LocalPlace(Place):
     def slots(self) -> int:
         """How many batches the device works on at a time."""
         return self._session.slots
+
+    @property
+    def problem(self) -> str:
+        """Why the device cannot be given work."""
+        health = self._session.health()
+        return "" if health.is_ready else health.detail
 
     async def open(self) -> None:
         """Load the network; that may take long, and the loop goes on meanwhile."""

@@ -28,6 +28,7 @@ class Puller:
             SimpleQueue()
         )
         self._thread: Thread | None = None
+        self._closing: asyncio.Future[None] | None = None
 
     async def pull(self) -> Any:
         """Return the next input; END where there is none.
@@ -54,8 +55,13 @@ class Puller:
         return END if given is None else given
 
     def close(self) -> None:
-        """Let the thread end when its call has come back."""
-        self._calls.put(None)
+        """Close a generator, and let the thread end when its call has come back."""
+        if inspect.isasyncgen(self._source):
+            self._closing = asyncio.ensure_future(self._source.aclose())
+        if self._thread is not None:
+            self._calls.put(None)
+        elif inspect.isgenerator(self._source):
+            self._source.close()
 
     async def _on_thread(self, function: Callable[[], Any]) -> Any:
         if self._thread is None:
@@ -76,7 +82,9 @@ class Puller:
             try:
                 loop.call_soon_threadsafe(_settle, answer, value, error)
             except RuntimeError:
-                return  # the loop was closed while the source kept silent
+                break  # the loop was closed while the source kept silent
+        if inspect.isgenerator(self._source):
+            self._source.close()
 
 
 def _settle(answer: "asyncio.Future[Any]", value: Any, error: BaseException | None) -> None:

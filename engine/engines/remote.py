@@ -1,6 +1,7 @@
 """A worker on another machine, or anybody's server of the Open Inference Protocol v2."""
 
 import asyncio
+import logging
 import time
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ from engine.engines.place import Computed, Place
 from engine.engines.v2 import BINARY_TYPE, HEADER_LENGTH, read_response, write_request
 from engine.errors import InferenceError, WorkerError
 from engine.models.program import Tensors
+
+log = logging.getLogger(__name__)
 
 _MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -34,6 +37,7 @@ class RemotePlace(Place):
         """
         self.url = url.rstrip("/")
         self.breaker = Breaker()
+        self._problem = ""
         self._model = model
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._slots = slots
@@ -43,13 +47,18 @@ class RemotePlace(Place):
         self._has_failed = asyncio.Event()
 
     @property
+    def problem(self) -> str:
+        """Why it gets no work, in one line; "" where it does."""
+        return self._problem
+
+    @property
     def slots(self) -> int:
         """How many batches it is sent at a time; none while it does not answer."""
         return 0 if self.breaker.is_open else self._slots
 
     async def open(self) -> None:
         """Ask whether it is ready; where it is not, it is looked at again now and then."""
-        aiohttp = require("aiohttp", "aiohttp", extra("distributed"))
+        aiohttp = require("aiohttp", "distributed", extra("distributed"), kind="engine")
         self._client = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, connect=min(self._timeout_s, 5.0)),
             connector=aiohttp.TCPConnector(limit=0),
@@ -74,7 +83,10 @@ class RemotePlace(Place):
                 raise WorkerError(f"worker {self.url} answered {status}: {_reason(answer)}")
             outputs = self._outputs(answer, header_length, rows) if status == _OK else {}
         except WorkerError as exc:
-            self._failed(has_answered=not exc.is_silent)
+            self.breaker.failed(time.monotonic(), has_answered=not exc.is_silent)
+            if self.breaker.is_open:
+                self._note(str(exc))
+                self._has_failed.set()
             raise
         self.breaker.succeeded()
         if status != _OK:
@@ -123,18 +135,23 @@ class RemotePlace(Place):
     async def _look(self) -> None:
         """Ask whether it is ready for the model."""
         try:
-            status, _, _ = await self._ask("GET", f"/v2/models/{self._model}/ready")
+            status, answer, _ = await self._ask("GET", f"/v2/models/{self._model}/ready")
+            if status != _OK:
+                raise WorkerError(f"worker {self.url} is not ready for {self._model}: {status} {_reason(answer)}")
         except WorkerError as exc:
-            self._failed(has_answered=not exc.is_silent)
-            return
-        if status == _OK:
-            self.breaker.succeeded()
+            self.breaker.look_failed(time.monotonic())
+            self._note(str(exc))
         else:
-            self._failed(has_answered=False)
+            self.breaker.succeeded()
+            self._note("")
 
-    def _failed(self, *, has_answered: bool) -> None:
-        self.breaker.failed(time.monotonic(), has_answered=has_answered)
-        self._has_failed.set()
+    def _note(self, problem: str) -> None:
+        """Say once that it gets no work, and once that it does again."""
+        if problem and not self._problem:
+            log.warning("%s: it gets no work until it is", problem)
+        elif self._problem and not problem:
+            log.info("worker %s is back", self.url)
+        self._problem = problem
 
     async def _look_again(self) -> None:
         while True:

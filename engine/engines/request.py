@@ -25,6 +25,7 @@ class Request:
         rows: How many those are.
         size_bytes: Of all its arrays.
         added_at_s: When it was added, monotonic.
+        inference_s: How long the batch that answered it took.
         holds_room: Whether its place in the queue is still its own.
         stream: The stream that it is of.
         on_error: Takes its error, where that is not the engine's business.
@@ -37,6 +38,7 @@ class Request:
     size_bytes: int
     callback: Callback | None
     added_at_s: float = 0.0
+    inference_s: float = 0.0
     holds_room: bool = False
     stream: str | None = None
     on_error: OnError | None = None

@@ -42,7 +42,7 @@ class Room:
         if limit is None and not self._waiting:
             self._take(size_bytes)
             return
-        limit = limit or "inputs"
+        limit = limit or self._hit_by(self._waiting[0][1]) or "inputs"  # as whoever waits before it
         self.full[limit] += 1
         if not may_wait:
             raise QueueFullError(

@@ -44,6 +44,7 @@ class EngineCounts:
         self.remote_inputs = 0
         self.streams: dict[str, StreamCounts] = {}
         self._rows = 0
+        self._computing_s = 0.0
         self._inference_s = Spread()
         self._latency_s = Spread()
 
@@ -59,9 +60,10 @@ class EngineCounts:
         self._rows += rows
         self._inference_s.add(took_s)
 
-    def answered(self, stream: str | None, latency_s: float, *, is_remote: bool) -> None:
-        """Count an input that has its output, so long after it was added."""
+    def answered(self, stream: str | None, latency_s: float, inference_s: float, *, is_remote: bool) -> None:
+        """Count an input that has its output, so long after it was added, so much of it being computed."""
         self._ended(stream)
+        self._computing_s += inference_s
         self._latency_s.add(latency_s)
         if is_remote:
             self.remote_inputs += 1
@@ -88,6 +90,7 @@ class EngineCounts:
             "avg_batch_size": self._rows / self.total_batches if self.total_batches else 0.0,
             "avg_inference_time": self._inference_s.mean * 1e3,
             "avg_latency": self._latency_s.mean * 1e3,
+            "avg_waiting": (self._latency_s.mean - self._computing_s / max(self._latency_s.count, 1)) * 1e3,
             "inference_time_ms": _percentiles(self._inference_s),
             "latency_ms": _percentiles(self._latency_s),
             "streams": {name: counts.summary() for name, counts in self.streams.items()},

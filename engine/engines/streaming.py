@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,22 @@ class _Stream:
     name: str
     task: "asyncio.Task[None] | None" = None
     on_their_way: int = 0
-    emptied: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def enter(self) -> None:
+        """Count an input that is on its way."""
+        self.on_their_way += 1
+
+    def leave(self) -> None:
+        """Count one that is handled."""
+        self.on_their_way -= 1
+        self.left.set()
+
+    async def empty(self, spared: int = 0) -> None:
+        """Wait until no more than `spared` are on their way."""
+        while self.on_their_way > spared:
+            self.left.clear()
+            await self.left.wait()
 
 
 class StreamingInferenceEngine(AsyncBatchInferenceEngine):
@@ -67,12 +81,13 @@ class StreamingInferenceEngine(AsyncBatchInferenceEngine):
         if name in self._streams:
             raise OptionsError(f"stream {name} is running: stop it first, or give another name")
         stream = self._streams[name] = _Stream(name)
-        stream.emptied.set()
-        self._counts.streams.setdefault(name, StreamCounts())
+        self._counts.streams.setdefault(name, StreamCounts()).error = None
         stream.task = asyncio.create_task(self._feed(stream, source, handler, interval), name=f"stream {name}")
 
     async def stop_stream(self, name: str) -> None:
         """Ask for no more inputs, and wait until those on their way are handled; its statistics stay.
+
+        A handler may stop its own stream; it does not wait for itself.
 
         Raises:
             OptionsError: There never was such a stream.
@@ -84,7 +99,7 @@ class StreamingInferenceEngine(AsyncBatchInferenceEngine):
             return  # it has ended by itself
         stream.task.cancel()
         await asyncio.wait([stream.task])
-        await stream.emptied.wait()
+        await stream.empty(spared=1 if self.is_answering(name) else 0)
 
     async def stop(self) -> None:
         """Stop every stream, then the engine."""
@@ -101,10 +116,9 @@ class StreamingInferenceEngine(AsyncBatchInferenceEngine):
                 request = make_request(f"{stream.name}/{number}", inputs, lambda _, outputs: handler(outputs))
                 request.stream = stream.name
                 number += 1
-                request.ended = partial(self._left, stream)
+                request.ended = stream.leave
                 await self.enter(request)
-                stream.on_their_way += 1
-                stream.emptied.clear()
+                stream.enter()
                 due_s = max(due_s + interval, time.monotonic())
                 await asyncio.sleep(due_s - time.monotonic())
         except Exception as exc:
@@ -112,12 +126,6 @@ class StreamingInferenceEngine(AsyncBatchInferenceEngine):
             log.exception("stream %s has ended: its source failed", stream.name)
         finally:
             puller.close()
-        await stream.emptied.wait()
+        await stream.empty()
         if self._streams.get(stream.name) is stream:
             del self._streams[stream.name]
-
-    @staticmethod
-    def _left(stream: _Stream) -> None:
-        stream.on_their_way -= 1
-        if not stream.on_their_way:
-            stream.emptied.set()

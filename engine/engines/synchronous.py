@@ -3,9 +3,9 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from os import PathLike
-from threading import Thread, current_thread
+from threading import Lock, Thread, current_thread
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from engine.engines.async_batch import AsyncBatchInferenceEngine
@@ -22,9 +22,10 @@ Result = TypeVar("Result")
 class Synchronous(Generic[Engine]):
     """An engine on a loop of its own, for callers that have none. Any thread may call.
 
-    Plain callbacks run on one thread of the engine's, so one that blocks holds up other callbacks and nothing else;
-    async ones run on its loop. A callback may add inputs; where the queue is full it cannot wait for room, since it
-    holds up what makes room, and `add_input` raises QueueFullError.
+    Plain callbacks run on one thread of the engine's, so one that blocks holds up other callbacks and nothing else. One
+    may add inputs; where the queue is full it cannot wait for room, since it holds up what makes room, and `add_input`
+    raises QueueFullError. Async callbacks run on the loop itself, which would wait for its own end: from there, and
+    for `stop` and `stop_stream` from any callback, a call raises RuntimeError.
     """
 
     Kind: ClassVar[type[AsyncBatchInferenceEngine]] = AsyncBatchInferenceEngine
@@ -34,10 +35,12 @@ class Synchronous(Generic[Engine]):
         if (on_error := keywords.get("on_error")) is not None and callable(on_error):
             keywords["on_error"] = self._off_the_loop(on_error)
         self._engine: Any = self.Kind(model_path, **keywords)
-        self._loop = asyncio.new_event_loop()
+        self._lock = Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = Thread(target=self._run_loop, name="engine", daemon=True)
         self._callbacks = ThreadPoolExecutor(1, thread_name_prefix="engine-callbacks")
         self._callback_thread: Thread | None = None
+        self._is_ending = False
 
     @property
     def batch_size(self) -> int:
@@ -56,19 +59,22 @@ class Synchronous(Generic[Engine]):
 
     def get_stats(self) -> dict[str, Any]:
         """Return what was counted and measured; see `AsyncBatchInferenceEngine.get_stats`."""
-        if not self._thread.is_alive():
-            return dict(self._engine.get_stats())
 
         async def ask() -> dict[str, Any]:
             return dict(self._engine.get_stats())
 
-        return self._wait(ask())
+        try:
+            return self._wait(ask())
+        except NotOpenError:
+            return dict(self._engine.get_stats())  # nothing changes it before the start and after the stop
 
     def start(self) -> None:
         """Load the model; see `AsyncBatchInferenceEngine.start`."""
-        if self._thread.ident is not None:
-            raise RuntimeError("the engine is started already: make another one")
-        self._thread.start()
+        with self._lock:
+            if self._loop is not None:
+                raise RuntimeError("the engine is started already: make another one")
+            self._loop = asyncio.new_event_loop()
+            self._thread.start()
         try:
             self._callback_thread = self._callbacks.submit(current_thread).result()
             self._wait(self._engine.start())
@@ -78,8 +84,15 @@ class Synchronous(Generic[Engine]):
 
     def stop(self) -> None:
         """Compute and answer what was added, wait for every callback, and let the device go. Twice is harmless."""
-        if self._thread.is_alive():
-            self._wait(self._engine.stop())
+        self._demand_other_thread("stop")
+        with self._lock:
+            if self._loop is None or self._is_ending:
+                return
+            stopped = asyncio.run_coroutine_threadsafe(self._engine.stop(), self._loop)
+            self._is_ending = True
+        try:
+            stopped.result()
+        finally:
             self._end()
 
     def __enter__(self) -> Self:
@@ -110,20 +123,47 @@ class Synchronous(Generic[Engine]):
 
         return call
 
+    def _demand_other_thread(self, what: str) -> None:
+        if current_thread() in (self._thread, self._callback_thread):
+            raise RuntimeError(f"{what} would wait for the callback that calls it: call it from elsewhere")
+
     def _wait(self, work: Coroutine[Any, Any, Result]) -> Result:
-        if not self._thread.is_alive():
+        """Have something done on the loop, and wait for it."""
+        try:
+            if current_thread() is self._thread:
+                raise RuntimeError(
+                    "an async callback cannot wait for its own loop: use a plain one, or an async engine"
+                )
+            with self._lock:
+                if self._loop is None or self._is_ending:
+                    raise NotOpenError("the engine is not started, or stopped already")
+                answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except BaseException:
             work.close()
-            raise NotOpenError("the engine is not started, or stopped already")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            raise
+        try:
+            return answer.result()
+        except CancelledError as exc:
+            raise NotOpenError("the engine was stopped meanwhile") from exc
 
     def _run_loop(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        loop = self._loop
+        assert loop is not None
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        finally:
+            loop.close()
 
     def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._is_ending = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.close()
         self._callbacks.shutdown()
 
 
@@ -148,6 +188,7 @@ class SyncStreamingInferenceEngine(Synchronous[StreamingInferenceEngine]):
 
     def stop_stream(self, name: str) -> None:
         """Ask for no more inputs, and wait until those on their way are handled; its statistics stay."""
+        self._demand_other_thread("stop_stream")
         self._wait(self._engine.stop_stream(name))
 
 

@@ -119,8 +119,8 @@ class _Handlers:
             self._demand_model(request)
         stats = self._engine.get_stats()
         answered = stats["total_outputs"] - stats["failed_inputs"]
-        inference_ns = round(stats["avg_inference_time"] * 1e6 * stats["total_batches"])
         latency_ns = round(stats["avg_latency"] * 1e6 * answered)
+        waiting_ns = round(max(stats["avg_waiting"], 0.0) * 1e6 * answered)
         nothing = {"count": 0, "ns": 0}
         model = {
             "name": self._model,
@@ -131,9 +131,9 @@ class _Handlers:
             "inference_stats": {
                 "success": {"count": answered, "ns": latency_ns},
                 "fail": {"count": stats["failed_inputs"], "ns": 0},
-                "queue": {"count": answered, "ns": max(latency_ns - inference_ns, 0)},
+                "queue": {"count": answered, "ns": waiting_ns},
                 "compute_input": nothing,
-                "compute_infer": {"count": stats["total_batches"], "ns": inference_ns},
+                "compute_infer": {"count": answered, "ns": latency_ns - waiting_ns},
                 "compute_output": nothing,
                 "cache_hit": nothing,
                 "cache_miss": nothing,
@@ -148,6 +148,9 @@ class _Handlers:
         if self._is_draining:
             raise NotOpenError("the worker stops: ask another one")
         wanted = read_request(await self._body(request), request.headers.get(HEADER_LENGTH))
+        size, most = sum(value.nbytes for value in wanted.inputs.values()), self._engine.options.max_queue_bytes
+        if size > most:
+            raise web.HTTPRequestEntityTooLarge(most, size)
         outputs = await self._engine.infer(wanted.inputs)
         self._last_inference_ms = time.time_ns() // 1_000_000
         body, length = write_response(self._model, wanted, outputs)
@@ -164,6 +167,8 @@ class _Handlers:
     async def _body(self, request: web.Request) -> bytes:
         """Read a body; bodies that are being read together are bounded like the queue."""
         size = request.content_length if request.content_length is not None else self._max_body_bytes
+        if size > self._max_body_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, size)
         bound = max(self._engine.options.max_queue_bytes, self._max_body_bytes)
         if self._reading_bytes + size > bound:
             raise QueueFullError(f"{self._reading_bytes} bytes of requests are being read, {bound} may be")

@@ -1,9 +1,9 @@
 """A server that computes for others, over the Open Inference Protocol v2."""
 
 import ipaddress
-import logging
 import os
 import secrets
+import sys
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
@@ -13,10 +13,9 @@ from engine.backends.software import extra, require
 from engine.engines.async_batch import AsyncBatchInferenceEngine
 from engine.errors import NotOpenError, OptionsError
 
-log = logging.getLogger(__name__)
-
 TOKEN_VARIABLE: Final = "STREAMER_WORKER_TOKEN"  # noqa: S105 - the name of a variable
 _MIB: Final = 1024 * 1024
+_LAST_PORT: Final = 65535
 #: How long requests that are under way may take when the worker stops.
 _DRAIN_S: Final = 60.0
 
@@ -29,7 +28,7 @@ class WorkerOptions:
         host: Its address; one that other machines reach needs a token.
         port: Its port; 0 takes a free one.
         token: What clients have to know (`Authorization: Bearer …`); None for `STREAMER_WORKER_TOKEN`, and off loopback
-            for one that is made and logged.
+            for one that is made and printed to standard error.
         max_body_bytes: Of a request, unpacked, at the most.
         model_name: What clients call the model; None for its file's name without suffix.
     """
@@ -39,6 +38,17 @@ class WorkerOptions:
     token: str | None = None
     max_body_bytes: int = 64 * _MIB
     model_name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            OptionsError: A value is out of its range.
+        """
+        if not 0 <= self.port <= _LAST_PORT:
+            raise OptionsError(f"port is {self.port}: give 0 to {_LAST_PORT}")
+        if self.max_body_bytes < 1:
+            raise OptionsError(f"max_body_bytes is {self.max_body_bytes}: give a number above 0")
 
 
 _NAMES: Final = tuple(each.name for each in fields(WorkerOptions))
@@ -104,21 +114,26 @@ class WorkerServer:
             EngineError: The model, the back end or the device cannot be used.
             OptionsError: The address cannot be listened at.
         """
-        web = require("aiohttp.web", "aiohttp", extra("distributed"))
+        web = require("aiohttp.web", "worker", extra("distributed"), kind="engine")
         from engine.engines.v2_server import make_application  # it needs aiohttp
 
         if self.token is None and not _is_loopback(self.options.host):
             self.token = secrets.token_urlsafe(24)
-            log.warning("other machines reach %s: clients need %s=%s", self.options.host, TOKEN_VARIABLE, self.token)
+            # Not into the log, which others may read.
+            print(  # noqa: T201 - whoever starts it has to know it
+                f"other machines reach {self.options.host}: clients need {TOKEN_VARIABLE}={self.token}", file=sys.stderr
+            )
         await self._engine.start()
         application = make_application(self._engine, self.model_name, self.token, self.options.max_body_bytes)
         runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=_DRAIN_S)
         try:
             await runner.setup()
             await web.TCPSite(runner, self.options.host, self.options.port).start()
-        except OSError as exc:
+        except BaseException as exc:
             await runner.cleanup()
             await self._engine.stop()
+            if not isinstance(exc, OSError):
+                raise
             where = f"{self.options.host}:{self.options.port}"
             raise OptionsError(f"{where} cannot be listened at: {exc.strerror or exc}: give another port") from exc
         self._runner = runner

@@ -250,6 +250,23 @@ async def test_nothing_can_be_added_before_the_start_or_after_the_stop() -> None
         await engine.add_input("a", row(1))
 
 
+async def test_a_callback_may_stop_its_engine() -> None:
+    stopped = asyncio.Event()
+
+    async def stop(_: object, __: Outputs) -> None:
+        await engine.stop()
+        stopped.set()
+
+    engine = ScriptedEngine(ScriptedPlace(), batch_size=1)
+    await engine.start()
+    await engine.add_input(0, row(0), stop)
+    await engine.add_input(1, row(1), stop)
+    async with asyncio.timeout(DEADLINE_S):
+        await stopped.wait()
+    await engine.stop()
+    assert engine.stats["total_outputs"] == 2
+
+
 async def test_who_waits_for_room_as_the_engine_stops_is_told() -> None:
     place = ScriptedPlace()
     place.gate.clear()
@@ -465,11 +482,110 @@ async def test_stopping_a_stream_waits_for_what_is_on_its_way() -> None:
         with pytest.raises(OptionsError, match="stream s is running"):
             await engine.start_stream("s", numbers, seen.append)
         stopping = asyncio.create_task(engine.stop_stream("s"))
-        await asyncio.sleep(0)
+        for _ in range(50):
+            await asyncio.sleep(0)
         assert not stopping.done()
         place.gate.set()
         await stopping
         assert len(seen) == 1
+
+
+async def test_a_handler_may_stop_its_own_stream_and_a_stream_that_is_started_again_has_no_old_error() -> None:
+    stopped = asyncio.Event()
+
+    async def stop(_: Outputs) -> None:
+        await engine.stop_stream("s")
+        stopped.set()
+
+    def fails() -> dict[str, Any]:
+        raise OSError("gone")
+
+    async with ScriptedStreams(ScriptedPlace(), batch_timeout=0) as engine:
+        await engine.start_stream("s", fails, stop)
+        await until(lambda: engine.stats["streams"]["s"]["error"] == "gone", "it has failed")
+        await engine.stop_stream("s")
+        await engine.start_stream("s", lambda: row(1), stop, interval=1000)
+        async with asyncio.timeout(DEADLINE_S):
+            await stopped.wait()
+        assert engine.stats["streams"]["s"]["error"] is None
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_stream_that_is_stopped_closes_its_generator(*, is_async: bool) -> None:
+    closed = threading.Event()
+
+    def plain() -> Iterator[dict[str, Any]]:
+        try:
+            while True:
+                yield row(1)
+        finally:
+            closed.set()
+
+    async def on_loop() -> AsyncIterator[dict[str, Any]]:
+        try:
+            while True:
+                yield row(1)
+        finally:
+            closed.set()
+
+    seen: list[Outputs] = []
+    async with ScriptedStreams(ScriptedPlace(), batch_timeout=0) as engine:
+        await engine.start_stream("s", on_loop if is_async else plain, seen.append)
+        await until(lambda: len(seen) > 2, "it runs")
+        await engine.stop_stream("s")
+        await until(closed.is_set, "its camera is let go")
+
+
+def test_calls_that_would_wait_for_themselves_are_refused(tmp_path: Path) -> None:
+    refusals: list[str] = []
+
+    def refused(call: Any) -> None:
+        try:
+            call()
+        except RuntimeError as exc:
+            refusals.append(str(exc))
+
+    async def on_loop(_: object, __: Outputs) -> None:
+        refused(lambda: engine.add_input("more", image(1)))
+
+    def on_thread(_: object, __: Outputs) -> None:
+        refused(engine.stop)
+
+    with BatchInferenceEngine(save_fragile(tmp_path / "m.onnx"), device="CPU") as engine:
+        engine.add_input("a", image(1), on_loop)
+        engine.add_input("b", image(1), on_thread)
+    assert sorted(refusals) == [
+        "an async callback cannot wait for its own loop: use a plain one, or an async engine",
+        "stop would wait for the callback that calls it: call it from elsewhere",
+    ]
+
+
+def test_whoever_calls_while_the_engine_stops_is_answered(tmp_path: Path) -> None:
+    """Statistics from other threads, all the time, and two that stop it at once."""
+    engine = BatchInferenceEngine(save_fragile(tmp_path / "m.onnx"), device="CPU")
+    engine.start()
+    has_stopped, asked = threading.Event(), list[int]()
+
+    def ask() -> None:
+        while not has_stopped.is_set():
+            asked.append(engine.get_stats()["total_inputs"])
+        asked.append(engine.get_stats()["total_inputs"])
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(20):
+        engine.add_input(number, image(1))
+    stoppers = [threading.Thread(target=engine.stop, daemon=True) for _ in range(2)]
+    for thread in stoppers:
+        thread.start()
+    for thread in stoppers:
+        thread.join(DEADLINE_S)
+    has_stopped.set()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    assert not any(thread.is_alive() for thread in (*threads, *stoppers))
+    assert asked[-1] == 20
 
 
 def test_streams_without_a_loop(tmp_path: Path) -> None:

@@ -248,8 +248,10 @@ def test_a_slow_frame_is_an_exemplar_of_the_latency() -> None:
 def test_the_parts_of_a_batch_are_the_mean_of_its_frames() -> None:
     made, _, reader = telemetry()
     both = batch(frame(_NOT_SAMPLED), frame(_NOT_SAMPLED, 1))
+    both.answered = 1
     made.answered(both, LatencyParts(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 21.0))
     assert metrics.BATCH_PART_DURATION.name not in figures(reader), "not before its last frame"
+    both.answered = 2
     made.answered(both, LatencyParts(3.0, 2.0, 3.0, 4.0, 5.0, 8.0, 25.0))
     sums = part_sums(reader)
     assert sums == pytest.approx(

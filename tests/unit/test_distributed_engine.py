@@ -19,7 +19,7 @@ from engine.engines.balancing import LeastOutstanding, Weighted, make_balancer
 from engine.engines.breaker import Breaker
 from engine.engines.distributed import DistributedInferenceEngine, SharedPlaces
 from engine.engines.worker import WorkerServer
-from engine.errors import InferenceError, OptionsError, WorkerError
+from engine.errors import DeviceLostError, InferenceError, ModelError, OptionsError, WorkerError
 from tests.fakes.onnx_models import FATAL_PIXEL, save_fragile
 from tests.fakes.programs import ROOT
 from tests.fakes.scripted_place import ScriptedPlace
@@ -230,6 +230,36 @@ async def test_a_batch_is_tried_elsewhere_and_in_the_end_here() -> None:
         await shared.compute({"x": np.ones(2)}, 2)
 
 
+async def test_a_lost_device_here_leaves_all_to_the_workers_and_without_them_is_an_error() -> None:
+    here, there = ScriptedPlace(), ScriptedPlace()
+    here.fails = lambda _: DeviceLostError("the card is gone")
+    shared = SharedPlaces(here, {"a": there}, LeastOutstanding())
+    for _ in range(4):
+        outputs, _ = await shared.compute({"x": np.ones(2)}, 2)
+        assert outputs["x_doubled"].tolist() == [2.0, 2.0]
+    there.fails = lambda _: WorkerError("gone, too")
+    with pytest.raises((DeviceLostError, WorkerError)):
+        await shared.compute({"x": np.ones(2)}, 2)
+
+
+async def test_a_worker_that_gets_no_work_says_why_once(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with WorkerServer(model, device="CPU", port=0) as worker:
+        url = worker.address
+        engine = DistributedInferenceEngine(model, device="CPU", worker_urls=[url], model_name="other")
+        async with engine:
+            problem = engine.stats["workers"][url]["problem"]
+    assert "is not ready for other: 404" in problem
+    assert [record for record in caplog.records if "gets no work" in record.getMessage()]
+
+
+async def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = len(asyncio.all_tasks())
+    engine = DistributedInferenceEngine(tmp_path / "nowhere.onnx", device="CPU", worker_urls=["http://127.0.0.1:9"])
+    with pytest.raises(ModelError):
+        await engine.start()
+    assert len(asyncio.all_tasks()) == before
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
@@ -238,8 +268,10 @@ async def test_a_batch_is_tried_elsewhere_and_in_the_end_here() -> None:
         ({"worker_urls": ["http://a:1", "http://a:1"]}, "twice"),
         ({"worker_timeout": 0}, "worker_timeout is above 0"),
         ({"balancing": "random"}, "balancing is 'random'"),
-        ({"weights": {"a": 1}}, "weights are for"),
-        ({"balancing": "weighted", "weights": {"a": 0}}, "the weight of a is 0"),
+        ({"worker_urls": ["http://a:1", "http://a:1/"]}, "twice"),
+        ({"weights": {"local": 1}}, "weights are for"),
+        ({"balancing": "weighted", "weights": {"local": 0}}, "the weight of local is 0"),
+        ({"balancing": "weighted", "weights": {"http://b:1": 2}}, "names http://b:1, which is none of worker_urls"),
     ],
 )
 def test_what_it_cannot_be_told(keywords: dict[str, Any], message: str) -> None:
@@ -294,11 +326,14 @@ def test_three_failures_in_a_row_open_it_and_silence_at_once() -> None:
 
 def test_looks_that_fail_come_ever_more_rarely_and_one_that_succeeds_closes_it() -> None:
     breaker, now_s, waits = Breaker(), 0.0, list[float]()
-    for _ in range(8):
+    for _ in range(5):
         breaker.failed(now_s, has_answered=False)
+    assert breaker.look_in_s(now_s) == 1.0, "batches that were under way change nothing"
+    for _ in range(8):
+        breaker.look_failed(now_s)
         waits.append(breaker.look_in_s(now_s) or 0.0)
         now_s += waits[-1]
-    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert waits == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0]
     breaker.succeeded()
     assert not breaker.is_open
     assert breaker.look_in_s(now_s) is None

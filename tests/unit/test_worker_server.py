@@ -95,7 +95,9 @@ async def test_statistics_count_rows_batches_and_failures(worker: WorkerServer) 
     (model,) = statistics["model_stats"]
     assert (model["inference_count"], model["execution_count"]) == (3, 2)
     assert model["inference_stats"]["success"]["count"] == 1
-    assert model["inference_stats"]["success"]["ns"] > 0
+    spent = model["inference_stats"]
+    assert spent["success"]["ns"] >= spent["compute_infer"]["ns"] > 0
+    assert spent["queue"]["ns"] + spent["compute_infer"]["ns"] == spent["success"]["ns"]
     assert model["inference_stats"]["fail"]["count"] == 1
     text = (await off(requests.get, f"{worker.address}/metrics", timeout=10)).text
     assert 'streamer_worker_failed_inputs_total{model="sums"} 1.0' in text
@@ -151,12 +153,27 @@ async def test_a_body_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> Non
 
 async def test_a_full_queue_is_said_and_a_client_may_come_again(tmp_path: Path) -> None:
     model = save_fragile(tmp_path / "sums.onnx")
+    keywords = {"batch_size": 64, "batch_timeout": 0.5, "max_queue_size": 1}
+    async with WorkerServer(model, device="CPU", port=0, **keywords) as server:
+        first = asyncio.create_task(off(infer, server.address, images(1)))
+        async with asyncio.timeout(30):
+            while not server.get_stats()["total_inputs"]:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.001)
+        body = json.dumps({"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1], "data": [0]}]})
+        response = await off(requests.post, f"{server.address}/v2/models/sums/infer", data=body, timeout=10)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        await first
+
+
+async def test_what_can_never_fit_is_not_to_come_again(tmp_path: Path) -> None:
+    model = save_fragile(tmp_path / "sums.onnx")
     async with WorkerServer(model, device="CPU", port=0, max_queue_bytes=300) as server:
         body = json.dumps(
             {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [2, 8, 8, 3], "data": [0] * 384}]}
         )
         response = await off(requests.post, f"{server.address}/v2/models/sums/infer", data=body, timeout=10)
-    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert response.status_code == 413
+    assert "Retry-After" not in response.headers
 
 
 async def test_with_a_token_nobody_else_gets_in_but_for_health(tmp_path: Path) -> None:
@@ -169,10 +186,13 @@ async def test_with_a_token_nobody_else_gets_in_but_for_health(tmp_path: Path) -
         assert await off(ask, server.address, "is_server_ready")
 
 
-async def test_off_loopback_it_makes_a_token_and_says_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_off_loopback_it_makes_a_token_and_says_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with WorkerServer(save_fragile(tmp_path / "sums.onnx"), device="CPU", host="0.0.0.0", port=0) as server:
         assert server.token is not None
-        assert server.token in caplog.text
+        assert server.token in capsys.readouterr().err
+        assert server.token not in caplog.text, "logs are read by others"
         address = server.address.replace("0.0.0.0", "127.0.0.1")
         with pytest.raises(InferenceServerException, match="wants its token"):
             await off(infer, address, images(1))
@@ -197,5 +217,7 @@ async def test_a_port_that_is_taken_and_a_model_that_is_not_there_are_one_line(
     port = int(worker.address.rpartition(":")[2])
     with pytest.raises(OptionsError, match=rf"127\.0\.0\.1:{port} cannot be listened at"):
         await WorkerServer(save_fragile(tmp_path / "b.onnx"), device="CPU", port=port).start()
+    with pytest.raises(OptionsError, match="port is 99999"):
+        WorkerServer("any.onnx", port=99999)
     with pytest.raises(ModelError, match="nowhere"):
         await WorkerServer("nowhere.onnx", device="CPU", port=0).start()

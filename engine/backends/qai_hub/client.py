@@ -51,7 +51,7 @@ class Hub:
     Attributes:
         client: The vendor's.
         own: The keywords.
-        stop: Breaks every wait off, for good, once it is set.
+        stop: Breaks every wait off, and begins no call more, for good, once it is set.
     """
 
     def __init__(self, connect: Connect, own: QaiHubOwn, stop: Event | None = None) -> None:
@@ -145,6 +145,7 @@ class Hub:
         """
         wait_s = _FIRST_WAIT_S
         while True:
+            self.pause(0)  # nothing is begun after the end
             try:
                 return call()
             except EngineError:
@@ -171,7 +172,7 @@ class Hub:
             StoppedError: `stop` was set.
         """
         if self.stop.wait(seconds):
-            raise StoppedError("stopped while waiting for AI Hub")
+            raise StoppedError("stopped before AI Hub had answered")
 
 
 def _refusal(what: str, exc: BaseException) -> EngineError:

@@ -5,12 +5,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from engine.errors import OptionsError
 
 #: Source: quic/cloud-ai-sdk samples/python/aws_ai100_benchmarking/cv_classifiers/lut_cv_classifiers.csv, as it is.
 PUBLISHED = Path(__file__).with_name("aic100_cv_classifiers.csv")
-BEST_THROUGHPUT = "best-throughput"
+#: What a program is compiled for.
+Objective = Literal["best-latency", "best-throughput", "balanced"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+BEST_THROUGHPUT: Objective = "best-throughput"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,7 @@ class TableRow:
     """How a model is compiled and run for an objective.
 
     Attributes:
-        objective: What it is compiled for: `best-throughput`, `best-latency`, `balanced`.
+        objective: What it is compiled for, an `Objective`; another word in somebody's table is never asked for.
         batch_size: Images in a batch.
         image_size_px: Both sides of an image.
         cores: AI cores of an instance.
