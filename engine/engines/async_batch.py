@@ -74,6 +74,9 @@ class AsyncBatchInferenceEngine:
         self._collector: Collector | None = None
         self._callbacks: set[asyncio.Task[None]] = set()
         self._is_open = False
+        self._stopping: asyncio.Task[None] | None = None
+        self._stoppers: set[asyncio.Task[Any]] = set()  # callbacks that wait for the stop
+        self._is_asked_to_stop = asyncio.Event()
 
     @property
     def batch_size(self) -> int:
@@ -149,19 +152,32 @@ class AsyncBatchInferenceEngine:
 
         A callback may stop the engine; it does not wait for itself.
         """
-        was_open, self._is_open = self._is_open, False
-        if not was_open or self._collector is None or self._place is None:
+        self._is_open = False
+        if self._collector is None or self._place is None:
             return
+        own = asyncio.current_task()
+        if own in self._callbacks:
+            self._stoppers.add(own)
+            self._is_asked_to_stop.set()
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._shut(self._collector, self._place))
+        await asyncio.shield(self._stopping)  # who gives up waiting does not keep the device from being let go
+
+    async def _shut(self, collector: Collector, place: Place) -> None:
         self._room.close()
-        await self._collector.drain()
-        while others := self._callbacks - {asyncio.current_task()}:
-            await asyncio.wait(others)
-        await self._place.close()
+        await collector.drain()
+        while others := self._callbacks - self._stoppers:
+            self._is_asked_to_stop.clear()
+            asked = asyncio.create_task(self._is_asked_to_stop.wait())
+            await asyncio.wait({*others, asked}, return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+        await place.close()
 
     def is_answering(self, stream: str) -> bool:
         """Tell whether this is called by the callback of an input of that stream."""
         request = _answering.get()
-        return request is not None and request.stream == stream and asyncio.current_task() in self._callbacks
+        is_own = request is not None and request.owner is self and request.stream == stream
+        return is_own and asyncio.current_task() in self._callbacks
 
     async def __aenter__(self) -> Self:
         """Start, for an `async with` block."""
@@ -212,10 +228,10 @@ class AsyncBatchInferenceEngine:
         """Take a request up; see `add_input`."""
         self._demand_open()
         parent = _answering.get()
-        if parent is not None:
+        if parent is not None and parent.owner is self:
             self._free(parent)  # else callbacks that add inputs could wait for one another for ever
         await self._room.take(request.size_bytes, may_wait=may_wait and self.options.when_full == "wait")
-        request.holds_room = True
+        request.holds_room, request.owner = True, self
         if self._collector is None or not self._is_open:
             self._free(request)
             self._demand_open()
@@ -260,7 +276,7 @@ class AsyncBatchInferenceEngine:
                 self._callbacks.add(task)
                 task.add_done_callback(self._callbacks.discard)
                 return
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # a plain callback may raise that, too: of another task's result
             log.exception("the callback of input %s failed", request.input_id)
         finally:
             _answering.reset(token)

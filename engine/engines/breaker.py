@@ -11,7 +11,8 @@ _LONGEST_WAIT_S: Final = 30.0
 class Breaker:
     """Opens when a worker fails again and again; then it is looked after now and then, and not given work.
 
-    Each look that fails doubles the wait for the next one.
+    Each look that fails doubles the wait for the next one. A look that finds it ready half-opens it: it is given work,
+    and the first failure opens it again, for twice as long.
     """
 
     def __init__(self) -> None:
@@ -19,6 +20,7 @@ class Breaker:
         self._failures = 0
         self._wait_s = _FIRST_WAIT_S
         self._look_at_s: float | None = None
+        self._is_half_open = False
 
     @property
     def is_open(self) -> bool:
@@ -29,7 +31,9 @@ class Breaker:
         """Note that a batch failed by the worker's fault; those that were under way as it opened change nothing."""
         self._failures += 1
         if not self.is_open and (self._failures >= _FAILURES or not has_answered):
-            self._look_at_s = now_s + self._wait_s
+            if self._is_half_open:
+                self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
+            self._look_at_s, self._is_half_open = now_s + self._wait_s, False
 
     def look_failed(self, now_s: float) -> None:
         """Note that it was looked at, and is not fit for work."""
@@ -37,11 +41,16 @@ class Breaker:
             self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
         self._look_at_s = now_s + self._wait_s
 
+    def look_succeeded(self) -> None:
+        """Note that it was looked at, and is ready."""
+        if self.is_open:
+            self._failures, self._look_at_s, self._is_half_open = _FAILURES - 1, None, True
+
     def succeeded(self) -> None:
-        """Note that it has answered a batch, or a look."""
+        """Note that it has answered a batch."""
         self._failures = 0
         self._wait_s = _FIRST_WAIT_S
-        self._look_at_s = None
+        self._look_at_s, self._is_half_open = None, False
 
     def look_in_s(self, now_s: float) -> float | None:
         """Return how soon it is to be looked at; None where it is closed."""

@@ -15,7 +15,7 @@ from engine.engines.balancing import LEAST_OUTSTANDING, Balancer, make_balancer
 from engine.engines.place import Computed, Place
 from engine.engines.remote import RemotePlace
 from engine.engines.worker import TOKEN_VARIABLE
-from engine.errors import DeviceLostError, OptionsError, WorkerError
+from engine.errors import DeviceLostError, InferenceError, OptionsError, WorkerError
 from engine.models.program import Tensors
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,13 @@ class SharedPlaces(Place):
     """This machine and workers, as one place: a batch that a worker fails goes to another one, in the end here."""
 
     def __init__(self, local: Place, workers: Mapping[str, Place], balancer: Balancer) -> None:
-        """Take the places, not open yet."""
+        """Take the places, not open yet.
+
+        Args:
+            local: This machine; its word counts where a worker refuses a batch.
+            workers: By name.
+            balancer: Chooses among those that answer.
+        """
         self._local = _Member(LOCAL, local)
         self._members = [self._local, *(_Member(name, place) for name, place in workers.items())]
         self._balancer = balancer
@@ -71,6 +77,8 @@ class SharedPlaces(Place):
         for result in opened:
             if isinstance(result, BaseException):
                 raise result
+        for member in self._members:
+            member.place.expect(self._local.place.program)
 
     async def compute(self, inputs: Tensors, rows: int) -> Computed:
         """Have a batch computed by whoever is chosen, or by the next one that can."""
@@ -85,6 +93,14 @@ class SharedPlaces(Place):
                 if not self._able(failed):
                     raise
                 log.info("%s: its batch goes to another place", exc)
+            except InferenceError:
+                if member is self._local:
+                    raise
+                # The inputs are at fault, or the worker's limits, or its model: this machine knows.
+                computed = await self._local.place.compute(inputs, rows)
+                member.place.blame()
+                self._local.rows += rows
+                return computed
             else:
                 member.rows += rows
                 return computed

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.errors import InferenceError
-from engine.models.program import Tensors
+from engine.models.program import Program, Tensors
 from engine.session import Session
 
 
@@ -34,6 +34,17 @@ class Place(ABC):
     def problem(self) -> str:
         """Why it cannot be given work at present, in one line; "" where it can."""
         return ""
+
+    @property
+    def program(self) -> Program | None:
+        """What the model takes and gives, where it is known once the place is open."""
+        return None
+
+    def expect(self, program: Program | None) -> None:  # noqa: B027 - only who computes elsewhere has to know
+        """Take what outputs have to look like."""
+
+    def blame(self) -> None:  # noqa: B027 - the same
+        """Take note that this machine could compute what the place has refused."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -73,6 +84,11 @@ class LocalPlace(Place):
         """Why the device cannot be given work."""
         health = self._session.health()
         return "" if health.is_ready else health.detail
+
+    @property
+    def program(self) -> Program:
+        """What the model takes and gives."""
+        return self._session.program
 
     async def open(self) -> None:
         """Load the network; that may take long, and the loop goes on meanwhile."""

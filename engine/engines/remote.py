@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from typing import Any, Final
 
@@ -10,11 +11,13 @@ from engine.engines.breaker import Breaker
 from engine.engines.place import Computed, Place
 from engine.engines.v2 import BINARY_TYPE, HEADER_LENGTH, read_response, write_request
 from engine.errors import InferenceError, WorkerError
-from engine.models.program import Tensors
+from engine.models.program import Program, Tensors, TensorSpec
 
 log = logging.getLogger(__name__)
 
-_MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
+_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+#: What may stand around the tensors of an answer.
+_HEADER_BYTES: Final = 64 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024
 _MAX_REASON: Final = 200
 _OK: Final = 200
@@ -39,7 +42,11 @@ class RemotePlace(Place):
         self.breaker = Breaker()
         self._problem = ""
         self._model = model
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        # A packed answer could unpack to anything.
+        self._headers = {"Accept-Encoding": "identity"} | (
+            {} if token is None else {"Authorization": f"Bearer {token}"}
+        )
+        self._outputs: dict[str, TensorSpec] | None = None
         self._slots = slots
         self._timeout_s = timeout_s
         self._client: Any = None
@@ -63,7 +70,7 @@ class RemotePlace(Place):
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, connect=min(self._timeout_s, 5.0)),
             connector=aiohttp.TCPConnector(limit=0),
             headers=self._headers,
-            auto_decompress=True,
+            auto_decompress=False,
         )
         await self._look()
         self._watch = asyncio.create_task(self._look_again(), name=f"watch {self.url}")
@@ -78,20 +85,29 @@ class RemotePlace(Place):
         body, length = write_request(inputs)
         headers = {HEADER_LENGTH: str(length), "Content-Type": BINARY_TYPE}
         try:
-            status, answer, header_length = await self._ask("POST", f"/v2/models/{self._model}/infer", body, headers)
+            status, answer, header_length = await self._ask(
+                "POST", f"/v2/models/{self._model}/infer", self._most_bytes(rows), body, headers
+            )
             if status != _OK and status not in _INPUTS_FAULT:
                 raise WorkerError(f"worker {self.url} answered {status}: {_reason(answer)}")
-            outputs = self._outputs(answer, header_length, rows) if status == _OK else {}
+            outputs = self._read(answer, header_length, rows) if status == _OK else {}
         except WorkerError as exc:
             self.breaker.failed(time.monotonic(), has_answered=not exc.is_silent)
             if self.breaker.is_open:
                 self._note(str(exc))
                 self._has_failed.set()
             raise
-        self.breaker.succeeded()
         if status != _OK:
             raise InferenceError(f"worker {self.url} answered {status}: {_reason(answer)}")
+        self.breaker.succeeded()
         return Computed(outputs, is_remote=True)
+
+    def blame(self) -> None:
+        """Note that it refused what this machine could compute."""
+        self.breaker.failed(time.monotonic(), has_answered=True)
+        if self.breaker.is_open:
+            self._note(f"worker {self.url} refuses what this machine can compute")
+            self._has_failed.set()
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -101,18 +117,40 @@ class RemotePlace(Place):
         if self._client is not None:
             await self._client.close()
 
-    def _outputs(self, answer: bytes, header_length: str | None, rows: int) -> Tensors:
+    def expect(self, program: Program | None) -> None:
+        """Take what answers have to look like: as those of this machine."""
+        self._outputs = None if program is None else {spec.name: spec for spec in program.outputs}
+
+    def _read(self, answer: bytes, header_length: str | None, rows: int) -> Tensors:
         try:
             outputs = read_response(answer, header_length)
         except InferenceError as exc:
             raise WorkerError(f"worker {self.url} does not speak the protocol: {exc}") from exc
+        if self._outputs is not None and outputs.keys() != self._outputs.keys():
+            raise WorkerError(f"worker {self.url} has other outputs than {', '.join(self._outputs)}: another model?")
         for name, output in outputs.items():
-            if not output.ndim or len(output) != rows:
-                raise WorkerError(f"worker {self.url}: output {name} is {list(output.shape)} for {rows} rows")
+            spec = self._outputs[name] if self._outputs is not None else None
+            fits = output.ndim > 0 and len(output) == rows
+            if spec is not None:
+                fits = fits and output.dtype == spec.dtype
+                fits = fits and (not spec.shape or _fits(output.shape[1:], spec.shape[1:]))
+            if not fits:
+                raise WorkerError(
+                    f"worker {self.url}: output {name} is {output.dtype}{list(output.shape)} for {rows} rows"
+                )
         return outputs
 
+    def _most_bytes(self, rows: int) -> int:
+        """Return how large an answer may be."""
+        size = 0
+        for spec in (self._outputs or {}).values():
+            if not spec.shape or None in spec.shape[1:]:
+                return _MAX_ANSWER_BYTES
+            size += rows * math.prod(each or 1 for each in spec.shape[1:]) * spec.dtype.itemsize
+        return min(size + _HEADER_BYTES, _MAX_ANSWER_BYTES) if self._outputs else _MAX_ANSWER_BYTES
+
     async def _ask(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        self, method: str, path: str, most_bytes: int, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes, str | None]:
         import aiohttp
 
@@ -123,8 +161,8 @@ class RemotePlace(Place):
                 answer = bytearray()
                 async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                     answer += chunk
-                    if len(answer) > _MAX_ANSWER_BYTES:
-                        raise WorkerError(f"worker {self.url} answered more than {_MAX_ANSWER_BYTES} bytes")
+                    if len(answer) > most_bytes:
+                        raise WorkerError(f"worker {self.url} answered more than {most_bytes} bytes")
                 return response.status, bytes(answer), response.headers.get(HEADER_LENGTH)
         except TimeoutError as exc:
             text = f"worker {self.url} did not answer within {self._timeout_s:g} s"
@@ -135,14 +173,14 @@ class RemotePlace(Place):
     async def _look(self) -> None:
         """Ask whether it is ready for the model."""
         try:
-            status, answer, _ = await self._ask("GET", f"/v2/models/{self._model}/ready")
+            status, answer, _ = await self._ask("GET", f"/v2/models/{self._model}/ready", _HEADER_BYTES)
             if status != _OK:
                 raise WorkerError(f"worker {self.url} is not ready for {self._model}: {status} {_reason(answer)}")
         except WorkerError as exc:
             self.breaker.look_failed(time.monotonic())
             self._note(str(exc))
         else:
-            self.breaker.succeeded()
+            self.breaker.look_succeeded()
             self._note("")
 
     def _note(self, problem: str) -> None:
@@ -164,5 +202,10 @@ class RemotePlace(Place):
             await self._look()
 
 
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(b in (None, a) for a, b in zip(shape, wanted, strict=True))
+
+
 def _reason(answer: bytes) -> str:
-    return answer[:_MAX_REASON].decode("utf-8", "replace")
+    text = answer[:_MAX_REASON].decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -30,6 +30,7 @@ class Request:
         stream: The stream that it is of.
         on_error: Takes its error, where that is not the engine's business.
         ended: Told when its callback is done.
+        owner: The engine that has taken it up.
     """
 
     input_id: Hashable
@@ -43,6 +44,7 @@ class Request:
     stream: str | None = None
     on_error: OnError | None = None
     ended: Callable[[], None] | None = None
+    owner: object = None
 
 
 def make_request(input_id: Hashable, inputs: Mapping[str, Any], callback: Callback | None) -> Request:

@@ -62,6 +62,7 @@ class Room:
         """Free a place; whoever waits longest gets it."""
         self.inputs -= 1
         self.size_bytes -= size_bytes
+        assert self.inputs >= 0, "a place was given back that nobody had"
         while self._waiting and (self._waiting[0][0].done() or self._hit_by(self._waiting[0][1]) is None):
             place, wanted_bytes = self._waiting.popleft()
             if not place.done():  # its caller may have given up

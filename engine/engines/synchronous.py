@@ -14,6 +14,7 @@ from engine.engines.puller import Source
 from engine.engines.request import Callback, make_request
 from engine.engines.streaming import Handler, StreamingInferenceEngine
 from engine.errors import NotOpenError
+from engine.models.program import Program
 
 Engine = TypeVar("Engine", bound=AsyncBatchInferenceEngine)
 Result = TypeVar("Result")
@@ -51,6 +52,12 @@ class Synchronous(Generic[Engine]):
     def max_queue_size(self) -> int:
         """Inputs that are not answered yet, at the most."""
         return int(self._engine.max_queue_size)
+
+    @property
+    def program(self) -> Program:
+        """What the model takes and gives; see `AsyncBatchInferenceEngine.program`."""
+        program: Program = self._engine.program
+        return program
 
     @property
     def stats(self) -> dict[str, Any]:

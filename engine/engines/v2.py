@@ -20,6 +20,11 @@ from engine.models.program import Tensors, TensorSpec
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 JSON_TYPE: Final = "application/json"
 BINARY_TYPE: Final = "application/octet-stream"
+#: JSON takes some twenty times its size to read.
+MAX_JSON_BYTES: Final = 16 * 1024 * 1024
+_DIGITS: Final = 12
+_LONGEST_AXIS: Final = 2**31
+_AXES: Final = 32
 
 _NAMES: Final = {
     "bool": "BOOL",
@@ -113,7 +118,7 @@ def read_response(body: bytes | memoryview, header_length: str | None) -> dict[s
     outputs: dict[str, NDArray[np.generic]] = {}
     for tensor in _list(header, "outputs"):
         name, value, rest = _read_tensor(tensor, rest)
-        outputs[name] = value
+        outputs[name] = value.copy()  # as whoever computes here gets them: to be changed
     return outputs
 
 
@@ -142,13 +147,16 @@ def _split(body: bytes | memoryview, header_length: str | None) -> tuple[dict[st
     whole = memoryview(body)
     length = len(whole)
     if header_length is not None:
-        if not (header_length.isascii() and header_length.isdigit()) or int(header_length) > length:
+        is_number = header_length.isascii() and header_length.isdigit() and len(header_length) <= _DIGITS
+        if not is_number or int(header_length) > length:
             raise InferenceError(f"{HEADER_LENGTH} is {header_length[:20]!r}, of a body of {length} bytes")
         length = int(header_length)
+    if length > MAX_JSON_BYTES:
+        raise InferenceError(f"{length} bytes of JSON are more than {MAX_JSON_BYTES}: send tensors as binary data")
     try:
         header = json.loads(bytes(whole[:length]))
     except (ValueError, RecursionError) as exc:
-        raise InferenceError(f"the body is no JSON: {str(exc)[:100]}") from exc
+        raise InferenceError(f"the body is no JSON: {str(exc)[:100]!r}") from exc
     if not isinstance(header, dict):
         raise InferenceError("the body is no JSON object")
     return header, whole[length:]
@@ -167,7 +175,10 @@ def _write(
         else:
             tensor["data"] = value.ravel().tolist()
         described.append(tensor)
-    head = json.dumps(header | {key: described}, separators=(",", ":")).encode()
+    try:
+        head = json.dumps(header | {key: described}, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError as exc:
+        raise InferenceError("an output is no number, which JSON cannot say: ask for binary data") from exc
     return b"".join([head, *data]), len(head)
 
 
@@ -176,17 +187,20 @@ def _read_tensor(tensor: Any, rest: memoryview) -> tuple[str, NDArray[np.generic
     name = _text(tensor, "name")
     dtype = _DTYPES.get(_text(tensor, "datatype"))
     if dtype is None:
-        raise InferenceError(f"tensor {name}: datatype {tensor['datatype']} is none of {', '.join(_DTYPES)}")
+        raise InferenceError(f"tensor {name}: datatype {tensor['datatype'][:20]!r} is none of {', '.join(_DTYPES)}")
     shape = tensor.get("shape")
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape) or len(shape) > 32:
-        raise InferenceError(f"tensor {name}: shape is no list of sizes")
+    if not isinstance(shape, list) or not all(type(size) is int and 0 < size < _LONGEST_AXIS for size in shape):
+        raise InferenceError(f"tensor {name}: shape is no list of sizes above 0")
+    if len(shape) > _AXES:
+        raise InferenceError(f"tensor {name} has more than {_AXES} axes")
     size = _parameters(tensor).get("binary_data_size")
     if size is None:
         return name, _from_json(name, tensor.get("data"), dtype, shape), rest
     wanted = math.prod(shape) * dtype.itemsize
     if type(size) is not int or size != wanted or size > len(rest):
         raise InferenceError(
-            f"tensor {name}: {dtype}{shape} takes {wanted} bytes, binary_data_size is {size}, {len(rest)} came"
+            f"tensor {name}: {dtype}{shape} takes {wanted} bytes, binary_data_size is {str(size)[:20]}, "
+            f"{len(rest)} came"
         )
     return name, np.frombuffer(rest[:size], dtype).reshape(shape), rest[size:]
 

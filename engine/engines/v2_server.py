@@ -9,15 +9,27 @@ import hmac
 import json
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import BadHttpMessage
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from engine.engines.async_batch import AsyncBatchInferenceEngine
-from engine.engines.v2 import BINARY_TYPE, HEADER_LENGTH, JSON_TYPE, describe, read_request, write_response
+from engine.engines.v2 import (
+    BINARY_TYPE,
+    HEADER_LENGTH,
+    JSON_TYPE,
+    InferRequest,
+    describe,
+    read_request,
+    write_response,
+)
 from engine.errors import DeviceLostError, EngineError, InferenceError, NotOpenError, QueueFullError
+from engine.models.program import Tensors
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +38,12 @@ _EXTENSIONS: Final = ["binary_tensor_data", "statistics"]
 #: Asked by whoever watches, who knows no token; nothing private is in them.
 _OPEN_TO_ALL: Final = ("/v2/health/live", "/v2/health/ready", "/metrics")
 _RETRY_AFTER_S: Final = "1"
+#: How long a body may take to come, and an answer to go.
+_BODY_S: Final = 30.0
+_ANSWER_S: Final = 30.0
+_SHORT_JSON_BYTES: Final = 64 * 1024
+_BATCHES_IN_A_REQUEST: Final = 16
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def make_application(
@@ -66,13 +84,18 @@ class _Handlers:
         self._engine = engine
         self._model = model
         self._max_body_bytes = max_body_bytes
+        self._max_rows = _BATCHES_IN_A_REQUEST * engine.batch_size
         self._is_draining = False
         self._last_inference_ms = 0
-        self._reading_bytes = 0
+        self._held_bytes = 0
+        self._reading: set[asyncio.Task[Any]] = set()
+        self._one_at_a_time = asyncio.Lock()
 
     async def drain(self, _: web.Application) -> None:
-        """Take nothing more up."""
+        """Take nothing more up, and wait for no body that is still to come."""
         self._is_draining = True
+        for task in self._reading:
+            task.cancel()
 
     async def server(self, _: web.Request) -> web.Response:
         """Say who this is."""
@@ -147,16 +170,21 @@ class _Handlers:
         self._demand_model(request)
         if self._is_draining:
             raise NotOpenError("the worker stops: ask another one")
-        wanted = read_request(await self._body(request), request.headers.get(HEADER_LENGTH))
-        size, most = sum(value.nbytes for value in wanted.inputs.values()), self._engine.options.max_queue_bytes
-        if size > most:
-            raise web.HTTPRequestEntityTooLarge(most, size)
-        outputs = await self._engine.infer(wanted.inputs)
-        self._last_inference_ms = time.time_ns() // 1_000_000
-        body, length = write_response(self._model, wanted, outputs)
-        if length is None:
-            return web.Response(body=body, content_type=JSON_TYPE)
-        return web.Response(body=body, content_type=BINARY_TYPE, headers={HEADER_LENGTH: str(length)})
+        with self._held() as held:
+            body = await self._body(request, held)
+            wanted = await self._read(body, request.headers.get(HEADER_LENGTH))
+            self._check_size(wanted.inputs)
+            outputs = await self._engine.infer(wanted.inputs)
+            self._last_inference_ms = time.time_ns() // 1_000_000
+            answer, length = write_response(self._model, wanted, outputs)
+            held(len(answer))
+            kind, headers = (JSON_TYPE, {}) if length is None else (BINARY_TYPE, {HEADER_LENGTH: str(length)})
+            response = web.Response(body=answer, content_type=kind, headers=headers)
+            # Written here, so that an answer that nobody reads is held against the bound, and not for ever.
+            async with asyncio.timeout(_ANSWER_S):
+                await response.prepare(request)
+                await response.write_eof()
+        return response
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Give Prometheus what was counted."""
@@ -164,19 +192,61 @@ class _Handlers:
         registry.register(_Metrics(self._model, self._engine.get_stats()))
         return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
 
-    async def _body(self, request: web.Request) -> bytes:
-        """Read a body; bodies that are being read together are bounded like the queue."""
-        size = request.content_length if request.content_length is not None else self._max_body_bytes
-        if size > self._max_body_bytes:
-            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, size)
-        bound = max(self._engine.options.max_queue_bytes, self._max_body_bytes)
-        if self._reading_bytes + size > bound:
-            raise QueueFullError(f"{self._reading_bytes} bytes of requests are being read, {bound} may be")
-        self._reading_bytes += size
+    @contextmanager
+    def _held(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that counts bytes of a request against the bound of all; they are free at the end."""
+        bound = 2 * max(self._engine.options.max_queue_bytes, self._max_body_bytes)
+        own = 0
+
+        def hold(size: int) -> None:
+            nonlocal own
+            if self._held_bytes + size > bound:
+                raise QueueFullError(f"{self._held_bytes} bytes of requests and answers are held, {bound} may be")
+            self._held_bytes += size
+            own += size
+
         try:
-            return await request.read()
+            yield hold
         finally:
-            self._reading_bytes -= size
+            self._held_bytes -= own
+
+    async def _body(self, request: web.Request, held: Callable[[int], None]) -> bytes:
+        """Read a body, unpacked, as it comes and in time."""
+        if (request.content_length or 0) > self._max_body_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, request.content_length or 0)
+        body, task = bytearray(), asyncio.current_task()
+        assert task is not None
+        self._reading.add(task)
+        try:
+            async with asyncio.timeout(_BODY_S):
+                async for chunk in request.content.iter_any():
+                    held(len(chunk))
+                    body += chunk
+                    if len(body) > self._max_body_bytes:
+                        raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, len(body))
+        except TimeoutError as exc:
+            raise web.HTTPRequestTimeout(text=f"the body did not come within {_BODY_S:g} s") from exc
+        except (ClientError, web.RequestPayloadError, BadHttpMessage) as exc:
+            raise web.HTTPBadRequest(text=f"the body is broken: {str(exc)[:100]}") from exc
+        finally:
+            self._reading.discard(task)
+        return bytes(body)
+
+    async def _read(self, body: bytes, header_length: str | None) -> InferRequest:
+        """Read a request; a long JSON one on a thread, one at a time."""
+        if header_length is not None or len(body) < _SHORT_JSON_BYTES:
+            return read_request(body, header_length)
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(read_request, body, header_length)
+
+    def _check_size(self, inputs: Tensors) -> None:
+        """Refuse what can never fit."""
+        size, most = sum(value.nbytes for value in inputs.values()), self._engine.options.max_queue_bytes
+        if size > most:
+            raise web.HTTPRequestEntityTooLarge(most, size)
+        rows, most = max((len(value) for value in inputs.values() if value.ndim), default=0), self._max_rows
+        if rows > most:
+            raise web.HTTPRequestEntityTooLarge(most, rows, text=f"{rows} rows are more than {most} in a request")
 
     def _demand_model(self, request: web.Request) -> None:
         name, version = request.match_info["model"], request.match_info.get("version", _VERSION)
@@ -226,7 +296,13 @@ def _guard(token: str | None) -> Any:
     @web.middleware
     async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if expected is not None and request.path not in _OPEN_TO_ALL and not hmac.compare_digest(given, expected):
+        if expected is None:
+            # No page of a browser's has any business here, under whatever name it reached this machine.
+            if (request.url.host or "") not in _LOOPBACK:
+                raise web.HTTPMisdirectedRequest(text="this worker is for this machine: call it 127.0.0.1 or localhost")
+            if "Origin" in request.headers:
+                raise web.HTTPForbidden(text="this worker is not for pages of a browser")
+        elif request.path not in _OPEN_TO_ALL and not hmac.compare_digest(given, expected):
             raise web.HTTPUnauthorized(text="this worker wants its token: Authorization: Bearer TOKEN")
         response: web.StreamResponse = await handler(request)
         return response

@@ -117,12 +117,9 @@ class WorkerServer:
         web = require("aiohttp.web", "worker", extra("distributed"), kind="engine")
         from engine.engines.v2_server import make_application  # it needs aiohttp
 
-        if self.token is None and not _is_loopback(self.options.host):
+        is_made = self.token is None and not _is_loopback(self.options.host)
+        if is_made:
             self.token = secrets.token_urlsafe(24)
-            # Not into the log, which others may read.
-            print(  # noqa: T201 - whoever starts it has to know it
-                f"other machines reach {self.options.host}: clients need {TOKEN_VARIABLE}={self.token}", file=sys.stderr
-            )
         await self._engine.start()
         application = make_application(self._engine, self.model_name, self.token, self.options.max_body_bytes)
         runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=_DRAIN_S)
@@ -137,6 +134,11 @@ class WorkerServer:
             where = f"{self.options.host}:{self.options.port}"
             raise OptionsError(f"{where} cannot be listened at: {exc.strerror or exc}: give another port") from exc
         self._runner = runner
+        if is_made:
+            # Not into the log, which others may read.
+            print(  # noqa: T201 - whoever starts it has to know it
+                f"other machines reach {self.address}: clients need {TOKEN_VARIABLE}={self.token}", file=sys.stderr
+            )
 
     async def stop(self) -> None:
         """Take nothing more up, answer what was, and let the device go. Twice is harmless."""

@@ -2,15 +2,18 @@
 
 import asyncio
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from config.settings import EngineSettings
-from streamer.cli.command import Call, Command, positive
+from config.settings import EngineSettings, WorkerSettings
+from streamer.cli.command import Call, Command, UsageError, positive, seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from engine.engines.async_batch import AsyncBatchInferenceEngine
+    from engine.models.program import Program
 
 _MODES = {
     "basic": "one input after the other, through a Session",
@@ -40,7 +43,7 @@ def _run(call: Call) -> int:
         streams = stats.get("streams", {}) or {}
         shown |= {f"stream {name}": f"{each['total_outputs']} outputs" for name, each in streams.items()}
         workers = stats.get("workers", {}) or {}
-        shown |= {f"worker {url}": f"{each['rows']} rows" for url, each in workers.items()}
+        shown |= {f"worker {url}": each["problem"] or f"{each['rows']} rows" for url, each in workers.items()}
         rows = [(name, f"{value:.2f}" if isinstance(value, float) else value) for name, value in shown.items()]
         print_table(f"{arguments.mode}: {_MODES[arguments.mode]}", ("figure", "value"), rows)
     return 1 if stats["failed_inputs"] else 0
@@ -53,21 +56,17 @@ def _keywords(call: Call) -> dict[str, Any]:
     return engine_keywords(call.loaded.settings) | {"device": arguments.device, "batch_size": arguments.batch_size}
 
 
-def _inputs(call: Call) -> "dict[str, NDArray[Any]]":
-    """Return random data for one input of the model."""
+def _inputs(program: "Program") -> "dict[str, NDArray[Any]]":
+    """Return random data for one input of the model; an axis that the file leaves open is 1."""
     import numpy as np
 
-    from engine.engines.devices import session_keywords
     from engine.models.program import random_values
-    from engine.session import Session
-    from streamer.compose import engine_keywords
 
-    keywords = engine_keywords(call.loaded.settings)
-    keywords |= session_keywords(keywords.pop("backend", None), call.arguments.device)
-    with Session(call.arguments.model, **keywords) as session:
-        shapes = session.model_input_shape_dict()
     random = np.random.default_rng(0)
-    return {name: random_values(random, (1, *shape[1:]), dtype) for name, (shape, dtype) in shapes.items()}
+    return {
+        spec.name: random_values(random, (1, *(size or 1 for size in spec.shape[1:])), spec.dtype)
+        for spec in program.inputs
+    }
 
 
 def _basic(call: Call) -> dict[str, Any]:
@@ -75,10 +74,10 @@ def _basic(call: Call) -> dict[str, Any]:
     from engine.session import Session
     from streamer.compose import engine_keywords
 
-    inputs = _inputs(call)
     keywords = engine_keywords(call.loaded.settings)
     keywords |= session_keywords(keywords.pop("backend", None), call.arguments.device)
     with Session(call.arguments.model, enable_metrics=True, **keywords) as session:
+        inputs = _inputs(session.program)
         for _ in range(call.arguments.num_inputs):
             session.run(inputs)
         metrics = session.get_metrics()
@@ -95,9 +94,8 @@ def _basic(call: Call) -> dict[str, Any]:
 def _batch(call: Call) -> dict[str, Any]:
     from engine.engines.synchronous import BatchInferenceEngine
 
-    inputs = _inputs(call)
-    engine = BatchInferenceEngine(call.arguments.model, **_keywords(call))
-    with engine:
+    with BatchInferenceEngine(call.arguments.model, **_keywords(call)) as engine:
+        inputs = _inputs(engine.program)
         for number in range(call.arguments.num_inputs):
             engine.add_input(f"input_{number}", inputs)
     return engine.get_stats()
@@ -106,34 +104,33 @@ def _batch(call: Call) -> dict[str, Any]:
 def _async(call: Call) -> dict[str, Any]:
     from engine.engines.async_batch import AsyncBatchInferenceEngine
 
-    return _feed(call, AsyncBatchInferenceEngine(call.arguments.model, **_keywords(call)))
+    return asyncio.run(_feed(call, AsyncBatchInferenceEngine(call.arguments.model, **_keywords(call))))
 
 
 def _distributed(call: Call) -> dict[str, Any]:
     from engine.engines.distributed import DistributedInferenceEngine
 
     urls = call.arguments.worker_urls
-    return _feed(call, DistributedInferenceEngine(call.arguments.model, worker_urls=urls, **_keywords(call)))
+    if not urls:
+        raise UsageError("streamer engine --mode distributed: give --worker-urls http://HOST:PORT …")
+    return asyncio.run(
+        _feed(call, DistributedInferenceEngine(call.arguments.model, worker_urls=urls, **_keywords(call)))
+    )
 
 
-def _feed(call: Call, engine: Any) -> dict[str, Any]:
-    inputs = _inputs(call)
-
-    async def feed() -> dict[str, Any]:
-        async with engine:
-            for number in range(call.arguments.num_inputs):
-                await engine.add_input(f"input_{number}", inputs)
-        return dict(engine.get_stats())
-
-    return asyncio.run(feed())
+async def _feed(call: Call, engine: "AsyncBatchInferenceEngine") -> dict[str, Any]:
+    async with engine:
+        inputs = _inputs(engine.program)
+        for number in range(call.arguments.num_inputs):
+            await engine.add_input(f"input_{number}", inputs)
+    return engine.get_stats()
 
 
 def _stream(call: Call) -> dict[str, Any]:
     from engine.engines.synchronous import SyncStreamingInferenceEngine
 
-    inputs = _inputs(call)
-    engine = SyncStreamingInferenceEngine(call.arguments.model, **_keywords(call))
-    with engine:
+    with SyncStreamingInferenceEngine(call.arguments.model, **_keywords(call)) as engine:
+        inputs = _inputs(engine.program)
         engine.start_stream("demo", lambda: inputs, lambda _: None, interval=_INTERVAL_S)
         time.sleep(call.arguments.duration)
         engine.stop_stream("demo")
@@ -142,29 +139,17 @@ def _stream(call: Call) -> dict[str, Any]:
 
 def _serve(call: Call) -> int:
     """Be `streamer worker`."""
-    from streamer.cli.main import main
+    from streamer.cli.worker import serve
 
     arguments = call.arguments
-    flags = ["--model", arguments.model, "--host", arguments.host, "--port", str(arguments.port)]
-    flags += ["--batch-size", str(arguments.batch_size), *(["--json"] if arguments.json else [])]
-    backend = call.loaded.settings.backend
-    flags += [
-        *(["--backend", backend] if backend else []),
-        *(["--device", arguments.device] if arguments.device else []),
-    ]
-    return main(["worker", *flags])
-
-
-def _seconds(text: str) -> float:
-    from config.types import parse_duration
-
-    try:
-        seconds = float(text) if text.replace(".", "", 1).isdigit() else parse_duration(text).total_seconds()
-    except ValueError as exc:
-        raise ArgumentTypeError(str(exc)) from None
-    if not 0 < seconds < 86400:
-        raise ArgumentTypeError(f"{text} is no time above 0 and below a day, such as 5.0 or 500ms")
-    return seconds
+    wanted = WorkerSettings(
+        model=arguments.model,
+        device=arguments.device,
+        host=arguments.host,
+        port=arguments.port,
+        batch_size=arguments.batch_size,
+    )
+    return asyncio.run(serve(call.loaded.settings, wanted, as_json=arguments.json))
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -174,7 +159,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--device", help="AUTO, CPU, CUDA, OCL, or the back end's own name (default: AUTO)")
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="rows in a batch (default: 4)")
     parser.add_argument("--num-inputs", type=positive, default=10, metavar="N", help="inputs to run (default: 10)")
-    parser.add_argument("--duration", type=_seconds, default=5.0, metavar="S", help="of a stream (default: 5.0)")
+    parser.add_argument("--duration", type=seconds, default=5.0, metavar="TIME", help="of a stream (default: 5s)")
     parser.add_argument("--worker-urls", nargs="+", default=[], metavar="URL", help="http://HOST:PORT of workers")
     parser.add_argument("--host", default="127.0.0.1", help="where the worker listens (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8070, help="its port; 0 takes a free one (default: 8070)")

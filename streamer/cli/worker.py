@@ -4,17 +4,19 @@ import asyncio
 import sys
 from argparse import ArgumentParser
 
-from config.settings import EngineSettings, ObservingSettings, WorkerSettings
+from config.settings import EngineSettings, ObservingSettings, Settings, WorkerSettings
 from streamer.cli.command import Call, Command, UsageError
 
 
 def _run(call: Call) -> int:
     if call.loaded.settings.worker.model is None:
         raise UsageError("streamer worker: give a model: --model mobilenet_v2.onnx, or --model workpiece")
-    return asyncio.run(_serve(call))
+    settings = call.loaded.settings
+    return asyncio.run(serve(settings, settings.worker, as_json=call.arguments.json))
 
 
-async def _serve(call: Call) -> int:
+async def serve(settings: Settings, wanted: WorkerSettings, *, as_json: bool) -> int:
+    """Serve a model until a signal ends it; return the exit code."""
     # Imported here: the help text needs none of it.
     from engine.engines.worker import WorkerServer
     from streamer.access_token import access_token
@@ -25,8 +27,6 @@ async def _serve(call: Call) -> int:
     from streamer.telemetry import Role, telemetry
     from streamer.terminal import print_json
 
-    settings = call.loaded.settings
-    wanted = settings.worker
     stop = stop_on_signals()
     with Monitoring(settings) as monitoring:
         server = WorkerServer(
@@ -47,12 +47,10 @@ async def _serve(call: Call) -> int:
         with telemetry(Role.WORKER, said, monitoring.prometheus):
             async with server:
                 monitoring.watch(lambda: "", server.why_not_ready)
-                if call.arguments.json:
+                if as_json:
                     print_json({"address": server.address, "model": server.model_name})
                 else:
-                    made = server.token is not None and wanted.token is None and wanted.token_file is None
-                    hint = f"; clients need the token {server.token}" if made else ""
-                    print(f"{server.model_name} is served at {server.address}{hint}; Ctrl-C ends it", file=sys.stderr)
+                    print(f"{server.model_name} is served at {server.address}; Ctrl-C ends it", file=sys.stderr)
                 await asyncio.to_thread(stop.wait)
                 say("stopping: requests under way are answered")
             stats = server.get_stats()

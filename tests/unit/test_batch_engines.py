@@ -153,6 +153,52 @@ async def test_callbacks_that_add_inputs_do_not_wait_for_one_another() -> None:
             await until(lambda: left <= 0, "each adds the next")
 
 
+async def test_a_callback_that_adds_to_another_engine_keeps_both_queues_right() -> None:
+    async with (
+        ScriptedEngine(ScriptedPlace(), batch_timeout=0, max_queue_size=4) as first,
+        ScriptedEngine(ScriptedPlace(), batch_timeout=0, max_queue_size=4) as second,
+    ):
+        seen: list[object] = []
+
+        async def on(input_id: object, outputs: Outputs) -> None:
+            seen.append((input_id, float((await second.infer({"x": outputs["x_doubled"]}))["x_doubled"][0, 0])))
+
+        async with asyncio.timeout(DEADLINE_S):
+            for number in range(20):
+                await first.add_input(number, row(1), on)
+            await until(lambda: len(seen) == 20, "all went through both")
+    for engine in (first, second):
+        assert (engine.stats["queue"]["inputs"], engine.stats["queue"]["bytes"]) == (0, 0)
+
+
+async def test_a_plain_callback_that_raises_a_cancellation_harms_no_neighbour() -> None:
+    def cancelled(_: object, __: Outputs) -> None:
+        raise asyncio.CancelledError
+
+    answered: list[object] = []
+    async with ScriptedEngine(ScriptedPlace(), batch_size=3, batch_timeout=NEVER_S) as engine:
+        await engine.add_input(0, row(0), cancelled)
+        await engine.add_input(1, row(1), lambda i, _: answered.append(i))
+        await engine.add_input(2, row(2), lambda i, _: answered.append(i))
+    assert answered == [1, 2]
+    assert engine.stats["queue"]["inputs"] == 0
+
+
+async def test_a_stop_that_somebody_gave_up_is_finished_by_the_next() -> None:
+    place = ScriptedPlace()
+    place.gate.clear()
+    engine = ScriptedEngine(place)
+    await engine.start()
+    await engine.add_input(0, row(0))
+    stopping = asyncio.create_task(engine.stop())
+    await asyncio.sleep(0)
+    stopping.cancel()
+    place.gate.set()
+    await engine.stop()
+    assert place.is_closed
+    assert engine.stats["total_outputs"] == 1
+
+
 async def test_an_exception_in_a_callback_harms_only_itself(caplog: pytest.LogCaptureFixture) -> None:
     good: list[object] = []
 

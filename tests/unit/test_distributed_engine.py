@@ -1,6 +1,7 @@
 """Batches here and on workers: real workers in processes of their own, and places that do what the test says."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -182,7 +183,24 @@ async def test_a_worker_that_keeps_silent_is_given_up_in_time(model: Path) -> No
         release.set()
 
 
-@pytest.mark.parametrize("answer", [b"nonsense", b'{"outputs": []}', b""])
+def outputs(name: str, datatype: str, shape: list[int]) -> bytes:
+    tensor = {"name": name, "datatype": datatype, "shape": shape, "data": [0] * int(np.prod(shape))}
+    return json.dumps({"outputs": [tensor]}).encode()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"nonsense",
+        b'{"outputs": []}',
+        b"",
+        outputs("evil", "FP32", [1, 3]),
+        outputs("answer", "UINT8", [1, 3]),
+        outputs("answer", "FP32", [1, 1]),
+        outputs("answer", "FP32", [2, 3]),
+        b" " * 1_000_000,
+    ],
+)
 async def test_a_server_that_answers_nonsense_harms_no_input_but_is_told(model: Path, answer: bytes) -> None:
     async def ready(_: web.Request) -> web.Response:
         return web.json_response({})
@@ -216,6 +234,26 @@ class foreign_server:  # noqa: N801 - it reads as a function
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+
+
+@pytest.mark.parametrize("status", [400, 413, 500, 302])
+async def test_a_worker_that_refuses_everything_costs_no_input(model: Path, status: int) -> None:
+    async def ready(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def infer(_: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": "http://127.0.0.1:9/"})
+
+    async with foreign_server(ready, infer) as url:
+        engine = DistributedInferenceEngine(
+            model, device="CPU", worker_urls=[url], batch_size=1, balancing="weighted", weights={url: 1000}
+        )
+        async with engine:
+            for number in range(10):
+                await engine.add_input(number, image(number))
+            await until(lambda: engine.stats["total_outputs"] == 10, "this machine does it")
+            assert (engine.stats["local_inputs"], engine.stats["failed_inputs"]) == (10, 0)
+            assert not engine.stats["workers"][url]["is_answering"], "it is not asked for ever"
 
 
 async def test_a_batch_is_tried_elsewhere_and_in_the_end_here() -> None:
@@ -337,3 +375,15 @@ def test_looks_that_fail_come_ever_more_rarely_and_one_that_succeeds_closes_it()
     breaker.succeeded()
     assert not breaker.is_open
     assert breaker.look_in_s(now_s) is None
+
+
+def test_a_worker_that_is_ready_and_fails_all_the_same_is_left_alone_for_ever_longer() -> None:
+    breaker, waits = Breaker(), list[float]()
+    for _ in range(4):
+        breaker.failed(0.0, has_answered=True)
+        breaker.failed(0.0, has_answered=True)
+        breaker.failed(0.0, has_answered=True)
+        waits.append(breaker.look_in_s(0.0) or 0.0)
+        breaker.look_succeeded()
+        assert not breaker.is_open
+    assert waits == [1.0, 2.0, 4.0, 8.0]

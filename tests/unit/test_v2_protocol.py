@@ -21,7 +21,7 @@ from engine.models.program import TensorSpec
 DTYPES = st.sampled_from(
     [np.dtype(name) for name in ("bool", "int8", "uint8", "int32", "int64", "uint64", "float16", "float32", "float64")]
 )
-ARRAYS = DTYPES.flatmap(lambda dtype: npst.arrays(dtype, npst.array_shapes(min_dims=1, max_dims=4, min_side=0)))
+ARRAYS = DTYPES.flatmap(lambda dtype: npst.arrays(dtype, npst.array_shapes(min_dims=1, max_dims=4)))
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=8), ARRAYS, min_size=1, max_size=3), st.text(max_size=10))
@@ -89,9 +89,16 @@ GOOD = {"name": "x", "datatype": "UINT8", "shape": [2]}
         ({"inputs": [GOOD | {"data": [1, -2]}]}, b"", None, "its data is no uint8"),
         ({"inputs": [GOOD | {"data": [[1], [2, 3]]}]}, b"", None, "its data is no uint8"),
         ({"inputs": [GOOD]}, b"", None, "neither data nor binary_data_size"),
-        ({"inputs": [GOOD | {"datatype": "BYTES"}]}, b"", None, "datatype BYTES is none of"),
+        ({"inputs": [GOOD | {"datatype": "BYTES"}]}, b"", None, "datatype 'BYTES' is none of"),
         ({"inputs": [GOOD | {"shape": [-1]}]}, b"", None, "shape is no list of sizes"),
-        ({"inputs": [GOOD | {"shape": [1] * 33}]}, b"", None, "shape is no list of sizes"),
+        ({"inputs": [GOOD | {"shape": [1] * 33}]}, b"", None, "more than 32 axes"),
+        ({"inputs": [GOOD | {"shape": [0, 2**70], "parameters": {"binary_data_size": 0}}]}, b"", None, "sizes above 0"),
+        (
+            {"inputs": [GOOD | {"shape": [2**40], "parameters": {"binary_data_size": 2**40}}]},
+            b"",
+            None,
+            "sizes above 0",
+        ),
         ({"inputs": [GOOD | {"data": [1, 2]}] * 2}, b"", None, "x is given twice"),
         ({"inputs": []}, b"", None, "inputs is no list"),
         ({"inputs": [3]}, b"", None, "inputs is no list"),
@@ -100,6 +107,7 @@ GOOD = {"name": "x", "datatype": "UINT8", "shape": [2]}
         ({"inputs": [GOOD | {"data": [1, 2], "parameters": []}]}, b"", None, "parameters are no object"),
         ([], b"", None, "no JSON object"),
         ({"inputs": [GOOD | {"data": [1, 2]}]}, b"", "99999", "Inference-Header-Content-Length is '99999'"),
+        ({"inputs": [GOOD | {"data": [1, 2]}]}, b"", "9" * 5000, "Inference-Header-Content-Length is '9999"),
         ({"inputs": [GOOD | {"data": [1, 2]}]}, b"", "-1", "Inference-Header-Content-Length is '-1'"),
     ],
 )

@@ -64,6 +64,7 @@ def test_a_worker_takes_its_token_from_the_environment(tmp_path: Path) -> None:
         (["engine", "--model", "workpiece", "--mode", "fast"], "--mode"),
         (["engine", "--model", "workpiece", "--duration", "0"], "--duration"),
         (["engine", "--model", "workpiece", "--mode", "distributed", "--worker-urls", "here"], "http://HOST:PORT"),
+        (["engine", "--model", "workpiece", "--mode", "distributed"], "give --worker-urls"),
         (["engine"], "--model"),
     ],
 )
@@ -77,7 +78,7 @@ def test_wrong_use_is_one_line(
     assert message in lines[0]
 
 
-@pytest.mark.parametrize("mode", ["basic", "batch", "async", "stream", "distributed"])
+@pytest.mark.parametrize("mode", ["basic", "batch", "async", "stream"])
 def test_each_mode_computes_its_inputs(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--model", "workpiece", "--backend", "onnxruntime", "--num-inputs", "6", "--duration", "0.3"]
     assert main(["engine", "--mode", mode, *flags, "--json"]) == 0
@@ -87,6 +88,29 @@ def test_each_mode_computes_its_inputs(mode: str, capsys: pytest.CaptureFixture[
     assert stats["failed_inputs"] == 0
     assert main(["engine", "--mode", mode, *flags]) == 0
     assert "total_outputs" in capsys.readouterr().out
+
+
+def test_a_worker_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--mode", "distributed", "--worker-urls", "http://127.0.0.1:9"]
+    assert main(["engine", "--model", "workpiece", "--device", "CPU", *flags]) == 0
+    assert "does not answer" in capsys.readouterr().out
+
+
+def test_the_engines_worker_is_the_worker() -> None:
+    command = [sys.executable, "-m", "streamer", "engine", "--model", "workpiece", "--mode", "worker", "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--json", "--backend", "openvino", "--batch-size", "2"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environ(),
+    ) as process:
+        assert process.stdout is not None
+        try:
+            address = json.loads(process.stdout.readline())["address"]
+            assert requests.get(f"{address}/v2/models/workpiece", timeout=20).json()["platform"] == "streamer_openvino"
+        finally:
+            process.kill()
 
 
 def test_the_distributed_mode_uses_its_workers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,6 +176,46 @@ async def test_what_can_never_fit_is_not_to_come_again(tmp_path: Path) -> None:
     assert "Retry-After" not in response.headers
 
 
+async def test_no_page_of_a_browser_gets_in_and_no_other_name(worker: WorkerServer) -> None:
+    url = f"{worker.address}/v2/models/sums"
+    assert (await off(requests.get, url, headers={"Origin": "http://evil.example"}, timeout=10)).status_code == 403
+    assert (await off(requests.get, url, headers={"Host": "rebound.evil.example"}, timeout=10)).status_code == 421
+    port = worker.address.rpartition(":")[2]
+    assert (await off(requests.get, url, headers={"Host": f"localhost:{port}"}, timeout=10)).status_code == 200
+
+
+async def test_more_rows_than_a_request_may_have_are_refused(worker: WorkerServer) -> None:
+    with pytest.raises(InferenceServerException, match="65 rows are more than 64 in a request"):
+        await off(infer, worker.address, images(*[1] * 65))
+
+
+async def test_a_broken_body_is_the_clients_fault(worker: WorkerServer) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    url = f"{worker.address}/v2/models/sums/infer"
+    response = await off(requests.post, url, data=b"no gzip at all", headers=headers, timeout=10)
+    assert response.status_code == 400
+
+
+async def test_bodies_that_do_not_come_hold_up_neither_others_nor_the_stop(tmp_path: Path) -> None:
+    server = WorkerServer(save_fragile(tmp_path / "sums.onnx"), device="CPU", port=0)
+    await server.start()
+    port = int(server.address.rpartition(":")[2])
+    head = b"POST /v2/models/sums/infer HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    writers = []
+    for framing in (b"Transfer-Encoding: chunked\r\n\r\n1\r\n{", b"Content-Length: 60000000\r\n\r\n{"):
+        for _ in range(5):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head + framing)
+            await writer.drain()
+            writers.append(writer)
+    answer, _ = await off(infer, server.address, images(1))
+    assert answer.tolist() == [[64.0] * 3]
+    async with asyncio.timeout(10):
+        await server.stop()
+    for writer in writers:
+        writer.close()
+
+
 async def test_with_a_token_nobody_else_gets_in_but_for_health(tmp_path: Path) -> None:
     model = save_fragile(tmp_path / "sums.onnx")
     async with WorkerServer(model, device="CPU", port=0, token="secret") as server:
