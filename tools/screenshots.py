@@ -27,8 +27,8 @@ from messaging.topics import TopicNames, TopicPlan, create_topics
 from messaging.trace_context import new_traceparent
 from producers.encoding import JpegEncoder
 from producers.sources.uri import open_source
-from streamer.demo.processes import CommandProcess
 from streamer.encoded_frames import encoded_frames
+from streamer.processes import CommandProcess
 from tests.browser.chromium import chromium, look_like
 
 _FOLDER = Path(__file__).parents[1] / "docs" / "images"

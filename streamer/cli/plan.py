@@ -4,12 +4,12 @@ import os
 import sys
 from argparse import SUPPRESS, ArgumentParser
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.errors import ConfigError
 from config.settings import PlanSettings
 from streamer.cli.command import Call, Command
+from streamer.cli.output_file import drawing, write_text
 
 if TYPE_CHECKING:
     from engine.backends.simulator.figures import CardFigures, FigureTable
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from streamer.sizing.wish import Wish
 
 _PICTURES = 16
-#: Processes that run already, for each core, at which a measurement says little.
-_BUSY_SHARE = 0.5
 
 
 def _run(call: Call) -> int:
@@ -30,7 +28,9 @@ def _run(call: Call) -> int:
     from engine.backends.simulator.figures import read_figures
     from streamer.cli.broker import show_start
     from streamer.sizing.bench import Bench
+    from streamer.sizing.host import other_work
     from streamer.sizing.measure import host_cost, reference
+    from streamer.sizing.picture import svg
     from streamer.sizing.pictures import pictures
     from streamer.sizing.plan import make_plan
     from streamer.sizing.report import as_json, verification_as_json
@@ -41,16 +41,15 @@ def _run(call: Call) -> int:
     if settings.cameras is None or settings.model is None:
         missing = "--cameras N" if settings.cameras is None else "--model NAME"
         raise ConfigError(f"{missing} is missing: try `streamer plan --cameras 300 --fps 5 --model resnet50`")
-    if arguments.picture is not None and arguments.picture.suffix.lower() != ".svg":
-        raise ConfigError(f"--picture {arguments.picture}: the drawing is SVG: call it {arguments.picture.stem}.svg")
     table = read_figures()
     programs = _programs(table, settings)
     seen = pictures(_PICTURES, settings.short_side, settings.frame_bytes)
     wish = _wish(settings, int(settings.frame_bytes or sum(map(len, seen)) // len(seen)))
     is_measured = not arguments.no_measure and None in (settings.decode_us, settings.stream_us)
     found = None
-    if is_measured or arguments.verify:
-        _warn_of_other_work()
+    warning = other_work(os.getloadavg()[0], os.cpu_count() or 1) if is_measured or arguments.verify else None
+    if warning is not None:
+        _say(warning)
     with ExitStack() as stack:
         bench = stack.enter_context(Bench(seen, show_start)) if is_measured or arguments.verify else None
         host = reference(settings.short_side)
@@ -59,12 +58,13 @@ def _run(call: Call) -> int:
             host = host_cost(bench, list(table.rows.values()), seen, programs[0].image_size_px, _say)
         plan = make_plan(programs, wish, _with_given(host, settings))
         if arguments.picture is not None:
-            _draw(arguments.picture, plan)
+            write_text(arguments.picture, svg(plan))
         if bench is not None and arguments.verify:
             _say("trying one worker of the plan on a simulated card, about three minutes")
             found = verify(plan, bench, _say)
     if arguments.json:
-        print_json(as_json(plan) | ({"verify": verification_as_json(found)} if found is not None else {}))
+        warnings = [warning] if warning is not None else []
+        print_json(as_json(plan, warnings) | ({"verify": verification_as_json(found)} if found is not None else {}))
     else:
         _print(plan, found)
     return 0 if found is None or found.has_held else 1
@@ -101,18 +101,14 @@ def _with_given(host: "HostCost", settings: PlanSettings) -> "HostCost":
     """Return the cost with what is known better."""
     from dataclasses import replace
 
+    given = []
     if settings.decode_us is not None:
-        host = replace(host, decode_us=settings.decode_us, origin="given")
+        host = replace(host, decode_us=settings.decode_us)
+        given.append("decoding")
     if settings.stream_us is not None:
-        host = replace(host, frame_us=settings.stream_us, batch_us=0.0, origin="given")
-    return host
-
-
-def _warn_of_other_work() -> None:
-    """Say so where this machine is busy: what is measured on it is then slow, and another thing every time."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load > _BUSY_SHARE * cores:
-        _say(f"this machine is busy with other work ({load:.1f} processes for {cores} cores): measure on a quiet one")
+        host = replace(host, frame_us=settings.stream_us, batch_us=0.0)
+        given.append("stream")
+    return replace(host, origin=f"{host.origin}; {' and '.join(given)} given") if given else host
 
 
 def _say(text: str) -> None:
@@ -128,16 +124,6 @@ def _play(order: str) -> int:
 
     print_json(msgspec.to_builtins(play(msgspec.json.decode(order, type=LoadOrder))))
     return 0
-
-
-def _draw(path: Path, plan: "Plan") -> None:
-    from streamer.sizing.errors import PictureFileError
-    from streamer.sizing.picture import svg
-
-    try:
-        path.write_text(svg(plan), encoding="utf-8")
-    except OSError as exc:
-        raise PictureFileError(f"--picture {path} cannot be written: {exc.strerror}") from exc
 
 
 def _print(plan: "Plan", found: "Verification | None") -> None:
@@ -173,7 +159,9 @@ def _arguments(parser: ArgumentParser) -> None:
         help="try one worker of the plan on a simulated card and a real broker on this machine, and look for the most "
         "cameras that are served in time; about three minutes; exit code 1: the prediction does not hold",
     )
-    parser.add_argument("--picture", metavar="FILE.svg", type=Path, help="draw the latency over the number of cameras")
+    parser.add_argument(
+        "--picture", metavar="FILE.svg", type=drawing, help="draw the latency over the number of cameras"
+    )
     parser.add_argument("--json", action="store_true", help="the plan as one JSON object, on the last line")
     parser.add_argument("--play", help=SUPPRESS)  # from whoever tries a plan
 

@@ -1,6 +1,5 @@
 """The run of the demo: broker, consumer, cameras, and the account at the end."""
 
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -15,8 +14,8 @@ from messaging.topics import TopicPlan, create_topics
 from streamer.audit import GroupReport, audit
 from streamer.audit.report import Tally
 from streamer.demo.errors import DemoError
-from streamer.demo.processes import CommandProcess
-from streamer.demo.watch import Backlog, StatusWatch
+from streamer.processes import CommandProcess, ProcessError, environ_for
+from streamer.watch.group import Backlog, StatusWatch
 
 _READY_TIMEOUT_S = 60.0
 _REST_TIMEOUT_S = 30.0
@@ -88,6 +87,12 @@ class Demo:
             DemoError: A process failed or was not ready in time.
             BrokerError: Kafka cannot be started here.
         """
+        try:
+            return self._run(until)
+        except ProcessError as exc:
+            raise DemoError(str(exc)) from exc
+
+    def _run(self, until: Event) -> dict[str, Any]:
         plan = TopicPlan()
         with ExitStack() as stack:
             broker = stack.enter_context(
@@ -98,7 +103,7 @@ class Demo:
             create_topics(cluster, plan)
             watch = stack.enter_context(closing(StatusWatch(cluster, plan.names.status, self._names, _GROUP)))
             watch.open()
-            environ = _environ(broker.bootstrap_servers)
+            environ = environ_for(broker.bootstrap_servers)
             others: list[CommandProcess] = []
             consumer = stack.enter_context(
                 CommandProcess(f"streamer consume --device {_DEVICE}", ["consume", "--device", _DEVICE, "--json"])
@@ -182,13 +187,6 @@ def _dashboard_port() -> int:
             return _DASHBOARD_PORT
     except OSError:
         return 0
-
-
-def _environ(bootstrap_servers: str) -> dict[str, str]:
-    """Return the environment of the processes: ours, with no setting of the user's in the way."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
-    # The user's settings file, too: its login is for another broker.
-    return kept | {"STREAMER_BOOTSTRAP_SERVERS": bootstrap_servers, "STREAMER_CONFIG": os.devnull}
 
 
 def _figures(consumer: dict[str, Any], group: GroupReport, names: list[str]) -> dict[str, Any]:

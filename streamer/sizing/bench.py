@@ -1,34 +1,35 @@
 """Trials on this machine: a real broker, a worker on a simulated card, and cameras that are played."""
 
-import os
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import msgspec
 
 from messaging.broker import BrokerOptions, EmbeddedBroker, ProgressCallback
 from messaging.kafka import Kafka
-from messaging.outcome import Timed, read_outcome
 from messaging.reader import TopicReader
 from messaging.topics import TopicNames, TopicPlan, create_topics
-from streamer.demo.processes import CommandProcess
-from streamer.demo.watch import StatusWatch
+from streamer.processes import CommandProcess, ProcessError, environ_for
 from streamer.sizing.commands import simulated_command
 from streamer.sizing.errors import TrialError
 from streamer.sizing.lane import Lane
 from streamer.sizing.load import LoadOrder, LoadReport
-from streamer.sizing.trial import Answer, Trial
+from streamer.sizing.trial import LoadTrial, answers_of
 from streamer.sizing.wish import Wish
+from streamer.sizing.worker_process import WorkerProcess
+from streamer.watch.group import Backlog, StatusWatch
 
 _READY_TIMEOUT_S: Final = 60.0
-#: A worker that is this far behind at the end of a trial has failed it; the next one waits for it all the same.
+#: A worker that is this far behind at the end of a trial has failed it.
 _CATCH_UP_TIMEOUT_S: Final = 20.0
+#: So long the next trial waits until the worker has done those frames, too: they would be measured with its own.
+_BACKLOG_TIMEOUT_S: Final = 60.0
 _TICK_S: Final = 0.25
 _START_S: Final = 30.0
 _READ_TIMEOUT_S: Final = 30.0
@@ -37,35 +38,42 @@ _JAVA_FLAGS: Final = ("-XX:TieredStopAtLevel=1",)
 _TOPICS: Final = TopicNames()
 
 
-class WorkerProcess(CommandProcess):
-    """A worker whose CPU time can be asked for."""
-
-    def cpu_s(self) -> float:
-        """Return the CPU time of all its threads since its start.
-
-        Raises:
-            TrialError: The system does not say.
-        """
-        assert self._process is not None
-        try:
-            # Source: proc(5): utime and stime are the 12th and 13th word after the name in brackets, in ticks.
-            words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-        except (OSError, ValueError, IndexError) as exc:
-            raise TrialError(
-                "this system does not tell the CPU time of a process: give --no-measure, or figures of your own"
-            ) from exc
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Give errors of processes our name."""
+    try:
+        yield
+    except ProcessError as exc:
+        raise TrialError(str(exc)) from exc
 
 
 class Bench:
     """A broker with the topics, and one worker at a time; for a `with` block, which leaves no process behind."""
 
-    def __init__(self, pictures: Sequence[bytes], on_broker_progress: ProgressCallback) -> None:
-        """Remember what the cameras see."""
+    def __init__(
+        self,
+        pictures: Sequence[bytes],
+        on_broker_progress: ProgressCallback,
+        *,
+        catch_up_timeout_s: float = _CATCH_UP_TIMEOUT_S,
+        backlog_timeout_s: float = _BACKLOG_TIMEOUT_S,
+    ) -> None:
+        """Remember what the cameras see.
+
+        Args:
+            pictures: Encoded.
+            on_broker_progress: Told how far the start of the broker is.
+            catch_up_timeout_s: For the last results of a trial; a worker that takes longer has failed it.
+            backlog_timeout_s: How much longer the next trial of the same worker waits for them.
+        """
         self._pictures = pictures
+        self._catch_up_timeout_s = catch_up_timeout_s
+        self._backlog_timeout_s = backlog_timeout_s
         self._on_broker_progress = on_broker_progress
         self._stack = ExitStack()
         self._worker: WorkerProcess | None = None
+        self._group = ""
+        self._is_behind = False
         self._paths: list[str] = []
 
     def __enter__(self) -> Self:
@@ -85,7 +93,8 @@ class Bench:
                 EmbeddedBroker(BrokerOptions(java_flags=_JAVA_FLAGS), on_progress=self._on_broker_progress)
             )
             self._cluster = Kafka(broker.bootstrap_servers)
-            self._environ = _environ(broker.bootstrap_servers, folder)
+            state = {"STREAMER_STATE_DIRECTORY": str(folder / "state")}  # no worker of the user's in the way
+            self._environ = environ_for(broker.bootstrap_servers) | state
             create_topics(self._cluster, TopicPlan())
             self._stack = stack.pop_all()
         return self
@@ -94,11 +103,12 @@ class Bench:
         """End everything."""
         self._stack.close()
 
+    @_telling()
     def start_worker(self, lane: Lane, wish: Wish | None = None) -> None:
         """Run a worker in place of the one before, and wait until it has its partitions.
 
         Raises:
-            DemoError: It ended, or is not ready in time.
+            TrialError: It ended, or is not ready in time.
         """
         self.stop_worker()
         group = f"plan-{uuid.uuid4().hex[:8]}"
@@ -112,28 +122,35 @@ class Bench:
                 if not worker.is_running() or time.monotonic() > deadline_s:
                     raise TrialError(f"`{worker.name}` was not ready within {_READY_TIMEOUT_S:.0f} s")
                 watch.update(_TICK_S)
-        self._worker = worker
+        self._worker, self._group, self._is_behind = worker, group, False
 
+    @_telling()
     def stop_worker(self) -> None:
-        """End the worker, where there is one."""
+        """End the worker, where there is one.
+
+        Raises:
+            TrialError: It did not end by itself, or ended with an error.
+        """
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.terminate()
 
-    def saturate(self, cameras: int, seconds: float, age_s: float) -> Trial:
+    def saturate(self, cameras: int, seconds: float, age_s: float) -> LoadTrial:
         """Send frames as fast as results come back that are so old.
 
         Raises:
-            DemoError: A process failed.
+            TrialError: A process failed, or the worker is still at work on the frames of the trial before.
         """
         return self._trial(cameras, None, seconds, age_s)
 
-    def run(self, cameras: int, fps: float, seconds: float) -> Trial:
+    def run(self, cameras: int, fps: float, seconds: float) -> LoadTrial:
         """Send the frames of so many cameras; raises as `saturate` does."""
         return self._trial(cameras, fps, seconds)
 
-    def _trial(self, cameras: int, fps: float | None, seconds: float, age_s: float = 0.0) -> Trial:
+    @_telling()
+    def _trial(self, cameras: int, fps: float | None, seconds: float, age_s: float = 0.0) -> LoadTrial:
         assert self._worker is not None, "a trial needs a worker"
+        self._wait_for_backlog()
         session = uuid.uuid4().hex[:8]
         with TopicReader(self._cluster, _TOPICS.results, from_beginning=False) as reader:
             before = sum(reader.end_offsets().values())
@@ -148,10 +165,13 @@ class Bench:
                 session=session,
             )
             report = self._play(order)
-            has_caught_up = self._wait(lambda: sum(reader.end_offsets().values()) - before >= report.sent)
+            has_caught_up = self._wait(
+                lambda: sum(reader.end_offsets().values()) - before >= report.sent, self._catch_up_timeout_s
+            )
+            self._is_behind = not has_caught_up
             cpu_s = self._worker.cpu_s() - cpu_s
-            answers = [] if fps is None else _answers(reader)
-        return Trial(cameras, fps, report, tuple(answers), has_caught_up, cpu_s)
+            answers = [] if fps is None else answers_of(reader.read_to_end(_READ_TIMEOUT_S), session)
+        return LoadTrial(cameras, fps, report, tuple(answers), has_caught_up, cpu_s)
 
     def _play(self, order: LoadOrder) -> LoadReport:
         words = ["plan", "--play", msgspec.json.encode(order).decode()]
@@ -165,8 +185,21 @@ class Bench:
                 time.sleep(_TICK_S)
             return msgspec.convert(load.last_json(), LoadReport)
 
-    def _wait(self, is_done: Callable[[], bool]) -> bool:
-        deadline_s = time.monotonic() + _CATCH_UP_TIMEOUT_S
+    def _wait_for_backlog(self) -> None:
+        """Wait until the worker has done all frames of the trial before."""
+        if not self._is_behind:
+            return
+        backlog = Backlog(self._cluster, _TOPICS.frames, self._group)
+        if not self._wait(backlog.is_done, self._backlog_timeout_s):
+            waited_s = self._catch_up_timeout_s + self._backlog_timeout_s
+            raise TrialError(
+                f"the worker is still behind {waited_s:.0f} s after a trial, and the next one would measure that: this "
+                "machine is too slow, or too busy, to try anything"
+            )
+        self._is_behind = False
+
+    def _wait(self, is_done: Callable[[], bool], timeout_s: float) -> bool:
+        deadline_s = time.monotonic() + timeout_s
         while not is_done():
             if time.monotonic() > deadline_s:
                 return False
@@ -177,19 +210,3 @@ class Bench:
     def _check(self) -> None:
         if self._worker is not None and not self._worker.is_running():
             raise TrialError("the worker of the trial ended by itself")
-
-
-def _answers(reader: TopicReader) -> list[Answer]:
-    """Return what the results say; frames that were skipped have no latency."""
-    outcomes = (read_outcome(record.value) for record in reader.read_to_end(_READ_TIMEOUT_S))
-    return [Answer.of(outcome) for outcome in outcomes if isinstance(outcome, Timed)]
-
-
-def _environ(bootstrap_servers: str, folder: Path) -> dict[str, str]:
-    """Return the environment of the processes: ours, with no setting and no worker of the user's in the way."""
-    kept: dict[str, Any] = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
-    return kept | {
-        "STREAMER_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "STREAMER_CONFIG": os.devnull,
-        "STREAMER_STATE_DIRECTORY": str(folder / "state"),
-    }

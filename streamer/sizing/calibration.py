@@ -10,7 +10,7 @@ _LEAST: Final = 0.0
 _MOST: Final = 1.5
 
 
-class Point(NamedTuple):
+class LoadPoint(NamedTuple):
     """A latency that was measured.
 
     Attributes:
@@ -22,7 +22,7 @@ class Point(NamedTuple):
     p99_s: float
 
 
-def calibrated(lane: Lane, light: Point, busy: Point) -> Lane:
+def calibrated(lane: Lane, light: LoadPoint, busy: LoadPoint) -> Lane:
     """Return the lane with a host whose latency is the one that was measured.
 
     What both have in common is the way (it may come out below zero: percentiles add up to too much), what grows is the

@@ -2,8 +2,7 @@
 
 SizingError
 ├── InfeasibleError   what is asked for cannot be had; the message says what could
-├── TrialError        a process of a trial failed, or this machine cannot be measured
-└── PictureFileError  the drawing cannot be written
+└── TrialError        a process of a trial failed, or this machine cannot be measured
 """
 
 from typing import ClassVar
@@ -21,7 +20,3 @@ class InfeasibleError(SizingError):
 
 class TrialError(SizingError):
     """A trial on this machine did not come to its end."""
-
-
-class PictureFileError(SizingError):
-    """The drawing cannot be written where it should go."""

@@ -1,6 +1,22 @@
 """What a frame costs the host. Pure."""
 
 from dataclasses import dataclass
+from typing import Final
+
+#: Processes that run already, for each core, at which a measurement says little.
+_BUSY_SHARE: Final = 0.5
+
+
+def other_work(load: float, cores: int) -> str | None:
+    """Return the warning that a host is busy: what is measured on it is slow, and another thing every time.
+
+    Args:
+        load: Processes that run, on average over the last minute.
+        cores: Of the host.
+    """
+    if load <= _BUSY_SHARE * cores:
+        return None
+    return f"this machine is busy with other work ({load:.1f} processes for {cores} cores): measure on a quiet one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +30,7 @@ class HostCost:
         worker_cores: CPU seconds that one worker gets done in a second, saturated: its Python code takes turns.
         transit_ms: The 99th percentile of the latency outside of waiting for the batch, decoding and the device.
         variation: How much a worker's time for a batch varies, as a squared coefficient of variation.
-        origin: `measured here`, `given` or `reference figures`.
+        origin: `measured here` or `reference figures`; after a semicolon what of it is given.
     """
 
     decode_us: float

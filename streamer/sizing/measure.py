@@ -1,18 +1,18 @@
 """What a frame costs this host: decoding, and the real stream with a worker that always has work."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from engine.backends.simulator.figures import CardFigures
 from streamer.sizing.bench import Bench
-from streamer.sizing.calibration import Point, calibrated
+from streamer.sizing.calibration import LoadPoint, calibrated
 from streamer.sizing.decoding import decode_us
 from streamer.sizing.errors import TrialError
 from streamer.sizing.host import HostCost
 from streamer.sizing.lane import Lane
-from streamer.sizing.trial import Trial
+from streamer.sizing.trial import LoadTrial
 from streamer.sizing.wish import Wish
 
 Say = Callable[[str], None]
@@ -70,7 +70,7 @@ class Measured:
     """
 
     lane: Lane
-    full: Trial
+    full: LoadTrial
 
     @property
     def fps(self) -> float:
@@ -103,8 +103,19 @@ def measured(bench: Bench, lane: Lane, wish: Wish | None = None, length: Length 
         trial = bench.run(_CAMERAS, fps * share / _CAMERAS, length.paced_s)
         if not math.isfinite(trial.p99_ms):
             raise TrialError("too few results came in time: this machine is too slow, or too busy, to be measured")
-        points.append(Point(fps * share, trial.p99_ms / 1e3))
+        points.append(LoadPoint(fps * share, trial.p99_ms / 1e3))
     return Measured(calibrated(here, *points), full)
+
+
+def measured_program(programs: Iterable[CardFigures]) -> CardFigures:
+    """Return the fastest program of the decoded size: never what the stream waits for.
+
+    Its batches are larger than the small ones, since the difference of the two tells what a batch costs.
+    """
+    return max(
+        (each for each in programs if each.image_size_px == _DECODED_SIDE_PX and each.batch_size > _SMALL_BATCH),
+        key=lambda each: each.images_per_s,
+    )
 
 
 def host_cost(
@@ -114,7 +125,7 @@ def host_cost(
 
     Args:
         bench: Where the stream runs.
-        programs: The figures of the table; the fastest card is never what the stream waits for.
+        programs: The figures of the table.
         pictures: What the cameras see.
         side_px: Of the model's input.
         say: Told what is going on, a line at a time.
@@ -123,9 +134,7 @@ def host_cost(
         TrialError: This machine cannot be measured.
     """
     say("decoding")
-    figures = max(
-        (each for each in programs if each.image_size_px == _DECODED_SIDE_PX), key=lambda each: each.images_per_s
-    )
+    figures = measured_program(programs)
     decoded_us = decode_us(pictures, _DECODED_SIDE_PX)
     lane = Lane(figures, figures.instances, replace(REFERENCE, decode_us=decoded_us), _BUDGET_S)
     say(f"a worker with batches of {figures.batch_size}")

@@ -109,10 +109,6 @@ class Plan:
         bound_fps = min(self.limits_fps.values())
         return _largest(lambda cameras: cameras * self.wish.fps * fullest_share(cameras, self.workers) <= bound_fps)
 
-    def is_enough(self) -> bool:
-        """Tell whether the fullest worker keeps up with the headroom left free, and in time."""
-        return self.worker_fps <= min(self.limits_fps.values())
-
 
 def _limits_fps(lane: Lane, wish: Wish) -> dict[Limit, float]:
     free = 1 - wish.headroom

@@ -2,11 +2,12 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from streamer.sizing.commands import consume_command, kept_ms, topics_command
 from streamer.sizing.plan import Limit, Plan
-from streamer.sizing.trial import Trial
+from streamer.sizing.trial import LoadTrial
 from streamer.sizing.verify import Verification
 
 #: More cards than this have commands that differ in a number alone.
@@ -18,8 +19,8 @@ _LIMITS: dict[Limit, str] = {
 }
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
-    """Return the plan as one object."""
+def as_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the plan as one object, with what makes its figures doubtful."""
     figures, host, broker, latency = plan.lane.figures, plan.lane.host, plan.broker, plan.latency
     return {
         "cameras": plan.wish.cameras,
@@ -63,6 +64,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "frame_bytes": plan.wish.frame_bytes,
         },
         "commands": commands(plan),
+        "warnings": list(warnings),
     }
 
 
@@ -146,7 +148,7 @@ def verification_as_json(found: Verification) -> dict[str, Any]:
     }
 
 
-def _trial(trial: Trial) -> dict[str, Any]:
+def _trial(trial: LoadTrial) -> dict[str, Any]:
     return {
         "cameras": trial.cameras,
         "captured": trial.load.captured,

@@ -7,7 +7,7 @@ from typing import Final
 _STEP: Final = 1.2
 
 
-class Search:
+class BorderSearch:
     """Bisects between a load that passed and one that did not; what is next to the border is asked again.
 
     A load counts by the majority of its measurements.

@@ -1,12 +1,14 @@
 """What came out of one trial. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
-from messaging.outcome import Timed
+from messaging.cloudevents import read_headers
+from messaging.frame import frame_id
+from messaging.outcome import Timed, read_outcome
 from messaging.timestamps import parse_us
 from streamer.sizing.load import LoadReport
 from streamer.sizing.quantiles import TAIL
@@ -36,8 +38,25 @@ class Answer(NamedTuple):
         return cls(parse_us(outcome.captured_at), outcome.latency_ms.total, outcome.batch.size)
 
 
+def answers_of(records: Iterable[Any], session: str) -> list[Answer]:
+    """Return what the results of a session's frames say; frames that were skipped have no latency.
+
+    Args:
+        records: Of the results topic (kafka-python's `ConsumerRecord`); those of other sessions do not count.
+        session: Of the cameras.
+    """
+    answers = []
+    for record in records:
+        outcome = read_outcome(record.value)
+        if isinstance(outcome, Timed) and read_headers(record.headers).get("ce_id") == frame_id(
+            outcome.camera, session, outcome.sequence
+        ):
+            answers.append(Answer.of(outcome))
+    return answers
+
+
 @dataclass(frozen=True, slots=True)
-class Trial:
+class LoadTrial:
     """Cameras, one worker, some seconds.
 
     Attributes:

@@ -14,8 +14,8 @@ from streamer.sizing.bench import Bench
 from streamer.sizing.errors import TrialError
 from streamer.sizing.measure import Length, Say, measured
 from streamer.sizing.plan import Plan
-from streamer.sizing.search import Search
-from streamer.sizing.trial import Trial
+from streamer.sizing.search import BorderSearch
+from streamer.sizing.trial import LoadTrial
 
 _TRIAL_S: Final = 8.0
 _REPEATS: Final = 3
@@ -50,7 +50,7 @@ class Verification:
         saturated_fps: Frames/s of a worker that always has work.
         predicted_cameras: The most that are served in time.
         planned_cameras: Those of the plan's fullest worker, or as many as leave the headroom free here where those are
-            fewer: where the latency is compared.
+            fewer, but one at the least: where the latency is compared.
         scale: The latter as a share of the former.
         trials: In the order in which they were made; those at `planned_cameras` are first.
     """
@@ -65,7 +65,7 @@ class Verification:
     found_p99_ms: float
     found_p99_of_all_ms: float
     found_drop_rate: float
-    trials: tuple[Trial, ...]
+    trials: tuple[LoadTrial, ...]
 
     @property
     def cameras_error(self) -> float:
@@ -83,6 +83,17 @@ class Verification:
         return abs(self.cameras_error) <= TOLERANCE and abs(self.p99_error) <= TOLERANCE
 
 
+def planned_cameras(plan: Plan, predicted: int) -> int:
+    """Return with how many cameras the latency is compared: at least one.
+
+    Args:
+        plan: Of whose fullest worker they are.
+        predicted: The most that are served in time on this machine, of which the headroom stays free.
+    """
+    free = int(predicted * (1 - plan.wish.headroom))
+    return max(min(free, int(plan.worker_fps / plan.wish.fps)), 1)
+
+
 def verify(plan: Plan, bench: Bench, say: Say, effort: Effort | None = None) -> Verification:
     """Measure, predict, and find out.
 
@@ -95,25 +106,24 @@ def verify(plan: Plan, bench: Bench, say: Say, effort: Effort | None = None) -> 
     Raises:
         TrialError: This machine is too slow for a single camera, or a process failed.
     """
-    effort, wish, trials = effort or Effort(), plan.wish, list[Trial]()
+    effort, wish, trials = effort or Effort(), plan.wish, list[LoadTrial]()
     say("measuring what a worker does here that always has work")
     here = measured(bench, plan.lane, wish, effort.measuring)
     lane = here.lane
     predicted = int(lane.timely_fps() / wish.fps)
-    free = int(predicted * (1 - wish.headroom))
-    planned = min(free, max(int(plan.worker_fps / wish.fps), 1))
-    if not planned:
+    if not predicted:
         raise TrialError(
             f"not one camera of {wish.fps:g} frames/s is served within {wish.budget_s * 1e3:.0f} ms (a worker does "
             f"{here.fps:.0f} frames/s here): this machine is too slow, or too busy, to try anything"
         )
+    planned = planned_cameras(plan, predicted)
     predicted_p99_ms = lane.latency(planned * wish.fps).total_s * 1e3
     say(
         f"{here.fps:.0f} frames/s: {predicted} cameras are predicted at the most, p99 {predicted_p99_ms:.0f} ms "
         f"with {planned}"
     )
 
-    def tried(cameras: int) -> Trial:
+    def tried(cameras: int) -> LoadTrial:
         trial = bench.run(cameras, wish.fps, effort.trial_s)
         trials.append(trial)
         is_kept = trial.passes(wish.budget_s, wish.drop_rate)
@@ -121,7 +131,7 @@ def verify(plan: Plan, bench: Bench, say: Say, effort: Effort | None = None) -> 
         return trial
 
     at_plan = [tried(planned) for _ in range(effort.repeats)]
-    search = Search(lambda cameras: tried(cameras).passes(wish.budget_s, wish.drop_rate), most=effort.most_trials)
+    search = BorderSearch(lambda cameras: tried(cameras).passes(wish.budget_s, wish.drop_rate), most=effort.most_trials)
     found = search.largest(predicted)
     return Verification(
         cores=os.cpu_count() or 1,
@@ -138,7 +148,7 @@ def verify(plan: Plan, bench: Bench, say: Say, effort: Effort | None = None) -> 
     )
 
 
-def _told(trial: Trial) -> str:
+def _told(trial: LoadTrial) -> str:
     told = f"p99 {trial.p99_ms:.0f} ms"
     if trial.drop_rate > 0:
         told += f", {trial.drop_rate:.1%} dropped"

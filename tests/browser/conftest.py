@@ -12,7 +12,7 @@ from selenium.webdriver import Chrome
 from messaging.broker import EmbeddedBroker
 from messaging.kafka import Kafka
 from messaging.topics import TopicNames, TopicPlan, create_topics
-from streamer.demo.processes import CommandProcess
+from streamer.processes import CommandProcess
 from tests.browser.chromium import chromium, console_of, is_there, look_like
 from tests.fakes.programs import environ
 from tests.fakes.rtsp_camera import need

@@ -1,6 +1,7 @@
 """`streamer plan --verify`, cut short: the real worker, broker and cameras, and every frame accounted for."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from engine.backends.simulator.figures import read_figures
 from messaging.broker import StartProgress
 from streamer.sizing.bench import Bench
+from streamer.sizing.errors import TrialError
+from streamer.sizing.lane import Lane
 from streamer.sizing.measure import REFERENCE, Length
 from streamer.sizing.pictures import pictures
 from streamer.sizing.plan import make_plan
@@ -39,6 +42,27 @@ def test_a_verification_accounts_for_every_frame_and_leaves_no_process(kafka_too
     assert shown["found_cameras"] in (0, found.predicted_cameras)
     assert [trial["results"] for trial in shown["trials"]] == [len(trial.answers) for trial in found.trials]
     assert shown["found_p99_ms"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_trial_waits_for_the_frames_of_the_one_before_and_says_where_they_take_too_long(kafka_tools: None) -> None:
+    slow = Lane(read_figures().find("efficientnet_b7/best-latency"), 1, REFERENCE, 1.0)
+    with Bench(pictures(4, 64), ignore, catch_up_timeout_s=0.2) as bench:
+        bench.start_worker(slow)
+        late = bench.run(20, slow.device_fps * 3 / 20, 3.0)
+        assert not late.has_caught_up
+        assert len(late.answers) < late.load.captured
+        calm = bench.run(1, 2.0, 3.0)
+        assert len(calm.answers) == calm.load.captured == 6
+        assert calm.p99_ms < 1000
+    with Bench(pictures(4, 64), ignore, catch_up_timeout_s=0.2, backlog_timeout_s=0.0) as bench:
+        bench.start_worker(slow)
+        assert not bench.run(20, slow.device_fps * 3 / 20, 3.0).has_caught_up
+        with pytest.raises(TrialError, match="still behind"):
+            bench.run(1, 2.0, 3.0)
+        with pytest.raises(TrialError, match=r"`streamer consume` ended with 2: .*activations"):
+            bench.start_worker(replace(slow, activations=0))
 
 
 def ignore(_: StartProgress) -> None:

@@ -10,8 +10,14 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from config.load import load
+from engine.backends.simulator.figures import read_figures
 from streamer.cli.command import Command, make_parser, parse
 from streamer.cli.main import main
+from streamer.sizing.host import other_work
+from streamer.sizing.measure import REFERENCE
+from streamer.sizing.plan import make_plan
+from streamer.sizing.report import as_json
+from streamer.sizing.wish import Wish
 
 WISH = ("plan", "--cameras", "300", "--fps", "5", "--model", "resnet50", "--latency-budget", "200ms", "--no-measure")
 
@@ -53,12 +59,28 @@ def test_a_plan_for_people_says_the_same(capsys: pytest.CaptureFixture[str]) -> 
 def test_figures_that_are_given_need_no_measurement(capsys: pytest.CaptureFixture[str]) -> None:
     words = [word for word in WISH if word != "--no-measure"]
     cheap = json_of(capsys, *words, "--decode-us", "100", "--stream-us", "200", "--headroom", "0")
-    assert cheap["host"]["origin"] == "given"
+    assert cheap["host"]["origin"] == "reference figures; decoding and stream given"
     assert cheap["host_cores"] == pytest.approx(1500 * 300e-6)
     assert cheap["decode_cores"] == pytest.approx(1500 * 100e-6)
     dear = json_of(capsys, *words, "--decode-us", "1000", "--stream-us", "200", "--headroom", "0")
     assert dear["host_cores"] == pytest.approx(1500 * 1200e-6)
     assert dear["workers"] > cheap["workers"]
+
+
+@pytest.mark.parametrize(("flag", "given"), [("--decode-us", "decoding"), ("--stream-us", "stream")])
+def test_what_is_given_is_named_beside_the_rest(capsys: pytest.CaptureFixture[str], flag: str, given: str) -> None:
+    assert json_of(capsys, *WISH, flag, "100")["host"]["origin"] == f"reference figures; {given} given"
+    assert f"host: reference figures; {given} given" in " ".join(output_of(capsys, *WISH, flag, "100").split())
+
+
+def test_programs_see_what_makes_the_figures_doubtful(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json_of(capsys, *WISH)["warnings"] == [], "nothing was measured"
+    warning = other_work(1.3, 2)
+    assert warning is not None
+    assert "busy with other work (1.3 processes for 2 cores)" in warning
+    assert other_work(1.0, 2) is None
+    plan = make_plan([read_figures().find("resnet50")], Wish(300, 5.0, 0.2, 25_000), REFERENCE)
+    assert as_json(plan, [warning])["warnings"] == [warning]
 
 
 def test_a_tight_budget_takes_another_program_and_a_balance_of_cards(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,6 +136,8 @@ def test_what_it_says_to_be_feasible_is(capsys: pytest.CaptureFixture[str]) -> N
         ((*WISH, "--model", "resnet-50"), "no throughput"),
         ((*WISH, "--latency-budget", "200"), "unit"),
         ((*WISH, "--picture", "plan.png"), "plan.svg"),
+        # Before its minute of measuring.
+        (("plan", "--cameras", "3", "--model", "resnet50", "--picture", "missing/plan.svg"), "no directory missing"),
     ],
 )
 def test_a_wish_that_cannot_be_meant(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], named: str) -> None:
@@ -157,5 +181,3 @@ def test_the_picture_shows_wish_budget_and_limit(tmp_path: Path, capsys: pytest.
     for word in ("300 cameras", "budget 200 ms", f"{plan['max_cameras']} cameras: {plan['limit']}"):
         assert word in texts
     assert any(element.tag.endswith("polyline") for element in drawing.iter())
-    assert main([*WISH, "--picture", "missing/plan.svg"]) == 1
-    assert "cannot be written" in capsys.readouterr().err

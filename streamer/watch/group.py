@@ -1,4 +1,4 @@
-"""What the demo's processes say about themselves on the status topic, and what they have still to do."""
+"""What some cameras and one group's workers say of themselves on the status topic, and what is left for the group."""
 
 import time
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""The processes of the demo: the real commands, ended by id, with what they said kept for the case of trouble."""
+"""The program's own commands as processes, ended by id, with what they said kept for the case of trouble."""
 
 import json
 import os
@@ -8,15 +8,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
 
 from messaging.bound_process import bound_to_this
-from streamer.demo.errors import DemoError
 
 _STOP_TIMEOUT_S = 20.0
 _TAIL_LINES = 5
 _MAX_LINE_BYTES = 65_536
 _POLL_S = 0.05
+
+
+class ProcessError(Exception):
+    """A command failed, or did not do its part in time; the message is one line."""
+
+    exit_code: ClassVar[int] = 1
+
+
+def environ_for(bootstrap_servers: str) -> dict[str, str]:
+    """Return the environment of processes that use a broker of ours: no setting of the user's is in the way."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
+    # The user's settings file, too: its login is for another broker.
+    return kept | {"STREAMER_BOOTSTRAP_SERVERS": bootstrap_servers, "STREAMER_CONFIG": os.devnull}
 
 
 class CommandProcess:
@@ -46,20 +58,20 @@ class CommandProcess:
         """Tell whether it still runs.
 
         Raises:
-            DemoError: It ended with an error; the message has what it said.
+            ProcessError: It ended with an error; the message has what it said.
         """
         if self._process is None:
             return False
         code = self._process.poll()
         if code not in (None, 0):
-            raise DemoError(f"`{self.name}` ended with {code}: {self._tail()}")
+            raise ProcessError(f"`{self.name}` ended with {code}: {self._tail()}")
         return code is None
 
     def terminate(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
         """Ask it to end, and wait for it; kill it where it does not.
 
         Raises:
-            DemoError: It did not end by itself, or ended with an error.
+            ProcessError: It did not end by itself, or ended with an error.
         """
         if self._process is None:
             return
@@ -70,28 +82,28 @@ class CommandProcess:
         except subprocess.TimeoutExpired as exc:
             self._process.kill()
             self._process.wait()
-            raise DemoError(f"`{self.name}` did not end within {timeout_s:.0f} s: {self._tail()}") from exc
+            raise ProcessError(f"`{self.name}` did not end within {timeout_s:.0f} s: {self._tail()}") from exc
         self.is_running()
 
     def last_json(self) -> dict[str, Any]:
         """Return the JSON object on its last line.
 
         Raises:
-            DemoError: There is none.
+            ProcessError: There is none.
         """
         self._output.seek(0)
         lines = self._output.read().strip().splitlines()
         try:
             value: dict[str, Any] = json.loads(lines[-1])
         except (IndexError, ValueError) as exc:
-            raise DemoError(f"`{self.name}` gave no figures: {self._tail()}") from exc
+            raise ProcessError(f"`{self.name}` gave no figures: {self._tail()}") from exc
         return value
 
     def first_json(self, timeout_s: float) -> dict[str, Any]:
         """Wait for the first line of a process that goes on, and return the JSON object on it.
 
         Raises:
-            DemoError: There is none in time.
+            ProcessError: There is none in time.
         """
         until_s = time.monotonic() + timeout_s
         while self.is_running() and time.monotonic() < until_s:
@@ -101,7 +113,7 @@ class CommandProcess:
                 value: dict[str, Any] = json.loads(line)
                 return value
             time.sleep(_POLL_S)
-        raise DemoError(f"`{self.name}` did not answer within {timeout_s:.0f} s: {self._tail()}")
+        raise ProcessError(f"`{self.name}` did not answer within {timeout_s:.0f} s: {self._tail()}")
 
     def close(self) -> None:
         """Kill it if it still runs, and let its output go."""
