@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +16,15 @@ from pydantic.fields import FieldInfo
 from config.errors import ConfigError
 from config.secret_files import warn_of_open_file
 from config.settings import GIVEN_TWICE, SECTIONS, Settings
+from config.types import format_duration
 
+#: What pydantic calls a bound that is not kept, and what people call it.
+_BOUNDS = {
+    "greater_than_equal": "input should be at least",
+    "greater_than": "input should be more than",
+    "less_than_equal": "input should be at most",
+    "less_than": "input should be less than",
+}
 ENVIRONMENT_PREFIX = "STREAMER_"
 DEFAULT_FILE = Path("streamer.toml")
 _FILE_VARIABLE = "STREAMER_CONFIG"
@@ -212,6 +221,11 @@ def _one_line(exc: ValidationError, origins: Mapping[str, str]) -> str:
         paths = (f"{path}.{name}" if path else name for name in error["ctx"].values())
         first, second = (origins.get(each, each) for each in paths)
         return f"{first} and {second} give the same secret: leave one of them out"
+    name = next(iter(error.get("ctx", {})), "")
+    info = next((info for known, info in known_settings() if known == path), None)
+    bound = next((getattr(each, name) for each in info.metadata if hasattr(each, name)), None) if info else None
+    if isinstance(bound, timedelta) and error["type"] in _BOUNDS:  # in Python's words otherwise
+        message = f"{_BOUNDS[error['type']]} {format_duration(bound)}"
     if not path:  # several settings do not go together
         return message
     origin = next((origins[name] for name in (path, path.rpartition(".")[0]) if name in origins), path)

@@ -18,7 +18,7 @@ import streamer
 from config.errors import ConfigError
 from config.load import flag_name, setting_name
 from messaging.errors import BrokerUnavailableError
-from streamer.cli.command import Call, Command, make_parser
+from streamer.cli.command import Call, Command, UsageError, make_parser, parse
 from streamer.cli.main import COMMANDS, main
 from tests.fakes.programs import ROOT, environ, python
 
@@ -139,6 +139,8 @@ def test_a_group_without_a_command_says_what_there_is(capsys: pytest.CaptureFixt
         (["consume", "--device"], "argument --device: expected one argument"),
         (["consume", "--batch-size", "x"], "--batch-size: input should be a valid integer"),
         (["consume", "--batch-timeout", "20"], "--batch-timeout: needs a unit"),
+        (["consume", "--batch-timeout", "61s"], "--batch-timeout: input should be at most 1m"),
+        (["consume", "--latency-budget", "0ms"], "--latency-budget: input should be at least 1ms"),
         (["consume", "--from", "yesterday"], "--from"),
         (["consume", "--config", "nowhere.toml"], "cannot read the settings file nowhere.toml"),
         (["broker", "--nodes", "2"], "--nodes: input should be 1 or 3"),
@@ -373,3 +375,17 @@ def test_the_command_is_installed_and_a_module_too() -> None:
     done = python(["-m", "streamer", "--version"])
     assert (done.returncode, done.stdout) == (0, f"streamer {streamer.__version__}\n")
     assert (ROOT / "streamer" / "__main__.py").is_file()
+
+
+DURATIONS = {"engine": ("--duration", "duration", ("--model", "m")), "classifier": ("--time", "time", ())}
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_how_long_something_takes_is_said_in_the_same_way_everywhere(name: str) -> None:
+    flag, argument, words = DURATIONS[name]
+    parser = make_parser(f"streamer {name}", import_module(f"streamer.cli.{name}").COMMAND)
+    for text, wanted_s in (("5", 5.0), ("5.0", 5.0), ("2.5s", 2.5), ("500ms", 0.5), ("2m", 120.0), ("23h", 82_800.0)):
+        assert getattr(parse(parser, [*words, flag, text])[1], argument) == wanted_s
+    for text, says in (("0", "above 0"), ("1d", "below a day"), ("9e9", "no duration"), ("soon", "no duration")):
+        with pytest.raises(UsageError, match=says):
+            parse(parser, [*words, flag, text])
