@@ -1,10 +1,9 @@
 """The times of a pipeline's steps as a picture: bars for a terminal, SVG for a document. Pure."""
 
 from collections.abc import Iterable
-from html import escape
 
 from engine.pipeline.statistics import StepStatistics
-from streamer.terminal import harmless
+from streamer.svg import BLUE, RED, document, rectangle, text
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _WIDTH = 40
@@ -28,27 +27,19 @@ def svg(steps: Iterable[StepStatistics], bottleneck: str | None) -> str:
     steps = list(steps)
     longest_s = max((step.execution.p95_s for step in steps), default=0.0) or 1.0
     width, height = _LABEL_PX + _BAR_PX + _FIGURES_PX, _ROW_PX * len(steps) + 16
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="13" role="img" aria-label="execution time of each step">'
-    )
-    parts = [
-        head,
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-    ]
+    parts: list[str] = []
     for number, step in enumerate(steps):
-        top, name = 8 + number * _ROW_PX, escape(harmless(step.name))
-        colour = "#c2410c" if step.name == bottleneck else "#2563eb"
+        top, colour = 8 + number * _ROW_PX, RED if step.name == bottleneck else BLUE
         mean_px, p95_px = (
             min(time_s / longest_s, 1.0) * _BAR_PX for time_s in (step.execution.mean_s, step.execution.p95_s)
         )
         parts += [
-            f'<text x="{_LABEL_PX - 8}" y="{top + 18}" text-anchor="end" fill="#111827">{name}</text>',
-            f'<rect x="{_LABEL_PX}" y="{top + 4}" width="{p95_px:.1f}" height="20" fill="{colour}" opacity="0.3"/>',
-            f'<rect x="{_LABEL_PX}" y="{top + 4}" width="{mean_px:.1f}" height="20" fill="{colour}"/>',
-            f'<text x="{_LABEL_PX + _BAR_PX + 8}" y="{top + 18}" fill="#111827">{escape(_figures(step))}</text>',
+            text(_LABEL_PX - 8, top + 18, step.name, "end"),
+            rectangle(_LABEL_PX, top + 4, p95_px, 20, colour, opacity=0.3),
+            rectangle(_LABEL_PX, top + 4, mean_px, 20, colour),
+            text(_LABEL_PX + _BAR_PX + 8, top + 18, _figures(step)),
         ]
-    return "\n".join([*parts, "</svg>", ""])
+    return document(width, height, "execution time of each step", parts)
 
 
 def _bar(share: float) -> str:

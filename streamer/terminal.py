@@ -26,6 +26,11 @@ def harmless(text: str, max_chars: int = 120) -> str:
     return shown + "…" if len(text) > max_chars else shown
 
 
+def is_harmless(text: str) -> bool:
+    """Tell whether text may stand in one line as it is: nothing in it is for a terminal, and nothing ends the line."""
+    return not any(map(_is_control, text))
+
+
 def _is_control(character: str) -> bool:
     category = unicodedata.category(character)
     return category.startswith("C") or category in ("Zl", "Zp")  # the last two end lines

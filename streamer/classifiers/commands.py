@@ -6,6 +6,7 @@ docs/Getting-Started/Inference-Workflow/model-execution/model-execution-options.
 
 import json
 import shlex
+from textwrap import indent
 
 from engine.backends.qaic.sdk import COMPILERS
 from engine.backends.simulator.table import PUBLISHED
@@ -62,7 +63,7 @@ def card_commands(plan: RunPlan, directory: WorkDirectory, *, has_open_batch: bo
     return (
         "# In this directory, on a machine with a card. The compiler's directory has to be new: move an old one away.\n"
         f"# {COMPILERS[0]}, from SDK 1.22 on:\n{new}\n\n"
-        f"# {COMPILERS[1]}, before that:\n# {old}\n\n"
+        f"# {COMPILERS[1]}, before that:\n{indent(old, '# ')}\n\n"
         f"# The runner prints Inf/Sec, and writes the outputs and a profile of every inference.\n"
         f"mkdir -p {shlex.quote(directory.relative(directory.outputs))}\n\n"
         f"sudo {shlex.join(runner_words(plan, directory))}\n"

@@ -12,11 +12,13 @@ from engine.backends.simulator.table import PUBLISHED
 from engine.models.zoo.catalog import BATCH_AXIS
 from streamer.classifiers.errors import PlanError
 from streamer.classifiers.plan import RunPlan
-from streamer.classifiers.work_directory import CARD_BACKEND
+from streamer.terminal import is_harmless
 
+#: The one that runs on a real card.
+CARD_BACKEND = "qaic"
+SIMULATOR = "simulator"
 #: Those that compute in another precision than float32: their answers are compared, and not judged.
 _INEXACT = frozenset({CARD_BACKEND, "qnn", "qai_hub"})
-SIMULATOR = "simulator"
 #: A large batch of a large network takes a small machine minutes.
 _SLOW_MACHINE_S = 1800.0
 #: What only a card's compiler hears of, beside the cores.
@@ -52,9 +54,19 @@ class Device:
         return self.name not in _INEXACT
 
     @property
+    def is_card(self) -> bool:
+        """Whether it runs on a real card."""
+        return self.name == CARD_BACKEND
+
+    @property
+    def precision(self) -> str:
+        """What a table says of its figures; those of a simulated card are a card's."""
+        return "fp32" if self.is_exact and not self.is_simulator else "fp16"
+
+    @property
     def has_card(self) -> bool:
         """Whether a plan's instances and set size are its own, and not those of another kind of device."""
-        return self.name in (CARD_BACKEND, SIMULATOR)
+        return self.is_card or self.is_simulator
 
     def concurrency(self, plan: RunPlan) -> tuple[int, int]:
         """Return how many activations there are, and how many batches each has in flight.
@@ -86,13 +98,13 @@ class Device:
             said["onnx_define_symbol"] = {BATCH_AXIS: plan.batch_size}
         if self.has_card:
             said["dev_id"] = plan.device
-        if self.name != CARD_BACKEND:
+        if not self.is_card:
             said["data_path_timeout"] = _SLOW_MACHINE_S
         if "output_dir" in self.backend.uses:
             said["output_dir"] = str(output_dir)
         if issubclass(self.backend.Own, HostOptions):
             said["inference_threads"] = max(1, self.cpu_cores // (activations * set_size))
-        if self.name == CARD_BACKEND:
+        if self.is_card:
             said |= {
                 "aic_num_cores": plan.cores,
                 "ols": plan.ols,
@@ -124,7 +136,7 @@ class Device:
                 f"{activations[0]} × {activations[1]} here (--instances and --set-size say otherwise)"
             )
         unused = [f"--{name}" for name in ("cores", *_COMPILED) if plan.origins.get(name) == "flag"]
-        if unused and self.name != CARD_BACKEND:
+        if unused and not self.is_card:
             notes.append(f"{', '.join(unused)} speak to a card's compiler: {self.name} has no use for them")
         return notes
 
@@ -138,11 +150,14 @@ def find_device(name: str | None, options_path: Path | None = None) -> tuple[Dev
 
     Raises:
         BackendError: There is none of that name, or its software is missing.
+        PlanError: The file's path cannot be written into a line.
     """
     reason = ""
     if name is None:
         name, reason = default_backend()
     file = options_path.resolve() if options_path is not None else None
+    if file is not None and not is_harmless(str(file)):
+        raise PlanError(f"the file {str(file)!r}: there are control characters in its path: give it another")
     return Device(backend_class(name), os.cpu_count() or 1, file), reason
 
 

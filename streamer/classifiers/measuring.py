@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.models.zoo.catalog import INPUT_NAME, OUTPUT_NAME
 from engine.session import BenchmarkResult, Session
+from streamer.classifiers.device import SIMULATOR
 from streamer.classifiers.plan import RunPlan
 
 #: What a step is called while it goes on.
@@ -77,7 +78,7 @@ def time_of(
         pictures: float32[batch, 3, side, side].
         time_s: For how long batches are begun.
     """
-    compute = {"compute": "none"} if keywords["backend"] == "simulator" else {}
+    compute = {"compute": "none"} if keywords["backend"] == SIMULATOR else {}
     with Session(program, **keywords, **compute) as session:
         return session.run_benchmark(inf_time=time_s, input_dict={INPUT_NAME: pictures})
 

@@ -1,17 +1,26 @@
 """What one run is: each value from the command line, else from the look-up table, else the vendor's default. Pure."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
-from engine.backends.simulator.table import PUBLISHED, LookUpTable, TableRow, read_table
+from engine.backends.simulator.table import (
+    BEST_THROUGHPUT,
+    MAX_BATCH_SIZE,
+    MAX_IMAGE_SIZE_PX,
+    PUBLISHED,
+    LookUpTable,
+    Objective,
+    TableRow,
+    read_table,
+)
 from engine.models.zoo.catalog import DEFAULT_OPSET, Architecture
 from streamer.classifiers.errors import PlanError
+from streamer.terminal import is_harmless
 
-Objective = Literal["best-latency", "best-throughput", "balanced"]
-OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 Origin = Literal["flag", "table", "default", "search"]
 
 ORIGIN_WORDS: Mapping[Origin, str] = {
@@ -27,7 +36,7 @@ MAX_OLS = 14
 MAX_SET_SIZE = 10
 MAX_DEVICE = 7
 DEFAULT_TIME_S = 20.0
-_DEFAULTS: Mapping[str, Any] = {
+DEFAULTS: Mapping[str, Any] = {
     "batch_size": 1,
     "cores": 2,
     "instances": 7,
@@ -36,7 +45,8 @@ _DEFAULTS: Mapping[str, Any] = {
     "extra": "",
     "set_size": 10,
 }
-_LIMITS = {"cores": CARD_CORES, "instances": CARD_CORES, "ols": MAX_OLS, "set_size": MAX_SET_SIZE}
+#: The most of each; the least is 1.
+LIMITS: Mapping[str, int] = {"cores": CARD_CORES, "instances": CARD_CORES, "ols": MAX_OLS, "set_size": MAX_SET_SIZE}
 _MOS = re.compile(r"\d+(,\d+)*", re.ASCII)
 #: The table that takes the place of the built-in one, where it stands in the current directory.
 LUT_NAME = "lut_cv_classifiers.csv"
@@ -56,7 +66,7 @@ class Wishes:
         device: The card's number.
     """
 
-    objective: Objective = "best-throughput"
+    objective: Objective = BEST_THROUGHPUT
     opset: int | None = None
     batch_size: int | None = None
     image_size_px: int | None = None
@@ -114,7 +124,7 @@ class RunPlan:
     def listed(self) -> tuple[float | None, float | None]:
         """Images per second and p95 latency in ms that the table lists for just this plan; None where it does not."""
         row = self.row
-        if row is None or any(getattr(row, name) != getattr(self, name) for name in (*_DEFAULTS, "image_size_px")):
+        if row is None or any(getattr(row, name) != getattr(self, name) for name in (*DEFAULTS, "image_size_px")):
             return None, None
         return row.images_per_s, row.latency_p95_ms
 
@@ -136,7 +146,7 @@ def plan_of(wishes: Wishes, architecture: Architecture, table: LookUpTable) -> R
     """
     row = table.find(architecture.name, wishes.objective)
     wanted, of_row = asdict(wishes), asdict(row) if row is not None else {}
-    defaults = {**_DEFAULTS, "image_size_px": architecture.image_size_px}
+    defaults = {**DEFAULTS, "image_size_px": architecture.image_size_px}
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {"opset": "flag" if wishes.opset is not None else "default"}
     for name, default in defaults.items():
@@ -191,9 +201,18 @@ def row_of(plan: RunPlan, images_per_s: float, latency_p95_ms: float, precision:
 
 
 def _check(plan: RunPlan) -> None:
-    for name, limit in _LIMITS.items():
+    for name, limit in LIMITS.items():
         if not 1 <= getattr(plan, name) <= limit:
             raise PlanError(f"{plan.model}: {name} is {_said(plan, name)}: it is from 1 to {limit}")
+    for name, most in (("batch_size", MAX_BATCH_SIZE), ("image_size_px", MAX_IMAGE_SIZE_PX)):
+        if getattr(plan, name) > most:
+            raise PlanError(f"{plan.model}: {name} is {_said(plan, name)}: it is {most} at the most")
+    if not (is_harmless(plan.extra) and _is_split(plan.extra)):
+        raise PlanError(
+            f"{plan.model}: extra is {_said(plan, 'extra')}: give flags in one line, every quotation mark closed"
+        )
+    if not is_harmless(str(plan.table.resolve())):
+        raise PlanError(f"the table {str(plan.table)!r}: there are control characters in its path: give it another")
     if plan.mos and not _MOS.fullmatch(plan.mos):
         raise PlanError(f"{plan.model}: mos is {_said(plan, 'mos')}: give a number, or one for each cluster as in 1,7")
     if plan.cores * plan.instances > CARD_CORES:
@@ -203,7 +222,17 @@ def _check(plan: RunPlan) -> None:
         )
 
 
+def _is_split(text: str) -> bool:
+    """Tell whether a shell could split it into words."""
+    try:
+        shlex.split(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _said(plan: RunPlan, name: str) -> str:
     """Return a value and where it came from."""
     origin = plan.origins[name]
-    return f"{getattr(plan, name)} ({f'from {plan.table.name}' if origin == 'table' else ORIGIN_WORDS[origin]})"
+    value = getattr(plan, name)
+    return f"{value!r} ({f'from {plan.table.name}' if origin == 'table' else ORIGIN_WORDS[origin]})"

@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePath
+from typing import Literal, TypeVar
+
+import msgspec
 
 from engine.models.files import file_digest
 from engine.models.zoo.export import Export
@@ -11,6 +13,7 @@ from streamer.classifiers.errors import NothingCompiledError
 from streamer.classifiers.plan import RunPlan
 from streamer.classifiers.work_directory import WorkDirectory
 
+Record = TypeVar("Record")
 _AGAIN = "run it without --run-only"
 
 
@@ -83,11 +86,7 @@ def read_exported(directory: WorkDirectory, plan: RunPlan, weights: str | None) 
     Raises:
         NothingCompiledError: There is nothing, or it is another.
     """
-    values = _read(directory.export_record, directory.root)
-    try:
-        exported = Exported(**{**values, "notes": tuple(values["notes"])})
-    except (TypeError, KeyError) as exc:
-        raise NothingCompiledError(f"{directory.export_record} is none of this version's: {_AGAIN}") from exc
+    exported = _read(directory.export_record, directory.root, Exported)
     wanted = {
         "weights": weights or exported.weights,
         "image_size_px": plan.image_size_px,
@@ -107,11 +106,10 @@ def read_compiled(directory: WorkDirectory, exported: Exported, backend: str) ->
     Raises:
         NothingCompiledError: There is nothing, or it was made of another file.
     """
-    values = _read(directory.compile_record, directory.root)
-    try:
-        compiled = Compiled(**values)
-    except TypeError as exc:
-        raise NothingCompiledError(f"{directory.compile_record} is none of this version's: {_AGAIN}") from exc
+    compiled = _read(directory.compile_record, directory.root, Compiled)
+    program = PurePath(compiled.program)
+    if program.is_absolute() or ".." in program.parts:
+        raise NothingCompiledError(f"{directory.compile_record} names a program elsewhere, {str(program)!r}: {_AGAIN}")
     needed = (directory.model, directory.root / compiled.program, directory.input, directory.reference)
     for path in needed:
         if not path.is_file():
@@ -123,15 +121,14 @@ def read_compiled(directory: WorkDirectory, exported: Exported, backend: str) ->
     return compiled
 
 
-def _read(path: Path, root: Path) -> dict[str, Any]:
+def _read(path: Path, root: Path, kind: type[Record]) -> Record:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError as exc:
         raise NothingCompiledError(
             f"nothing was compiled in {root} for this, there is no {path.name}: {_AGAIN}"
         ) from exc
-    except (OSError, ValueError) as exc:
+    except msgspec.ValidationError as exc:
+        raise NothingCompiledError(f"{path} is none of this version's: {exc}: {_AGAIN}") from exc
+    except (OSError, ValueError, RecursionError) as exc:
         raise NothingCompiledError(f"{path} cannot be read: {exc}: {_AGAIN}") from exc
-    if not isinstance(values, dict):
-        raise NothingCompiledError(f"{path} is none of this version's: {_AGAIN}")
-    return values

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.models.zoo.agreement import Agreement
 from engine.session import BenchmarkResult
 from streamer.classifiers.plan import RunPlan
+from streamer.csv_cells import csv_cell
 
 _SHOWN_VALUES = 5
 
@@ -142,7 +143,7 @@ def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
     writer = csv.DictWriter(text, CSV_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: "" if value is None else value for name, value in row.items()})
+        writer.writerow({name: "" if value is None else csv_cell(value) for name, value in row.items()})
     return text.getvalue()
 
 

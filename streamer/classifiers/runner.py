@@ -14,13 +14,13 @@ from engine.models.zoo.export import export_onnx
 from engine.session_keywords import read_keywords
 from streamer.classifiers.card_profile import profile_on_card
 from streamer.classifiers.commands import batch_io, card_commands, streamer_commands
-from streamer.classifiers.device import Device
+from streamer.classifiers.device import CARD_BACKEND, Device
 from streamer.classifiers.errors import ClassifierError, NothingCompiledError
 from streamer.classifiers.measuring import Say, measure, random_pictures
 from streamer.classifiers.plan import RunPlan
 from streamer.classifiers.records import Compiled, Exported, read_compiled, read_exported
 from streamer.classifiers.report import Report, Timing
-from streamer.classifiers.work_directory import CARD_BACKEND, WorkDirectory
+from streamer.classifiers.work_directory import WorkDirectory
 
 
 class ClassifierRun:
@@ -113,7 +113,7 @@ class ClassifierRun:
         lines = streamer_commands(plan, self._device, exported.weights)
         on_card = WorkDirectory(directory.root.parent, plan, CARD_BACKEND)
         for_card = card_commands(plan, on_card, has_open_batch=has_open_batch)
-        if self._device.name == CARD_BACKEND:
+        if self._device.is_card:
             directory.write(directory.commands, f"{for_card}\n{lines}")
         else:
             directory.write(on_card.commands, for_card)
@@ -148,7 +148,7 @@ class ClassifierRun:
             raise ClassifierError(f"{plan.model} gave {measured.answers.shape} on {device.name}, not {reference.shape}")
         directory.write(directory.output, measured.answers.tobytes())
         notes = [*exported.notes, *device.notes(plan)]
-        if device.name == CARD_BACKEND:
+        if device.is_card:
             say("profiling")
             notes += profile_on_card(plan, directory, find_sdk())
         return Report(

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from streamer.classifiers.plan import Objective, RunPlan
+from engine.backends.simulator.table import BEST_THROUGHPUT, Objective
+from streamer.classifiers.plan import RunPlan
 from streamer.classifiers.report import Timing
 
 #: Two that are so near to one another are equal: what is measured in seconds is no nearer to the truth.
@@ -99,13 +100,13 @@ def best_of(trials: Iterable[Trial], objective: Objective) -> Trial | None:
         return None
 
     def worth(timing: Timing) -> float:
-        if objective == "best-throughput":
+        if objective == BEST_THROUGHPUT:
             return timing.images_per_s
         latency_ms = max(timing.latency_p95_ms, 1e-9)
         return 1 / latency_ms if objective == "best-latency" else timing.images_per_s / latency_ms
 
     top = max(worth(timing) for _, timing in timed)
     good = [(trial, timing) for trial, timing in timed if worth(timing) >= (1 - TIE) * top]
-    if objective == "best-throughput":
+    if objective == BEST_THROUGHPUT:
         return min(good, key=lambda pair: pair[1].latency_p95_ms)[0]
     return max(good, key=lambda pair: pair[1].images_per_s)[0]

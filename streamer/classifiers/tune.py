@@ -5,14 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.backends.simulator.figures import read_figures
+from engine.backends.simulator.table import TableRow
 from engine.errors import EngineError, first_line
 from engine.models.zoo.building import Weights
 from streamer.classifiers.device import Device, simulated
 from streamer.classifiers.errors import ClassifierError
 from streamer.classifiers.measuring import Say, random_pictures, time_of
-from streamer.classifiers.plan import CARD_CORES, MAX_SET_SIZE, Origin, RunPlan
+from streamer.classifiers.plan import CARD_CORES, MAX_SET_SIZE, Origin, RunPlan, row_of
 from streamer.classifiers.records import Exported
-from streamer.classifiers.report import Timing
+from streamer.classifiers.report import Report, Timing
 from streamer.classifiers.runner import ClassifierRun
 from streamer.classifiers.search import Search, Trial
 
@@ -90,6 +91,14 @@ def found(plan: RunPlan, search: Search, best: Trial, time_s: float) -> RunPlan:
     origins: dict[str, Origin] = {**plan.origins, **dict.fromkeys(search.space, "search")}
     values = {name: getattr(best.plan, name) for name in search.space}
     return replace(plan, time_s=time_s, origins=origins).changed(**values)
+
+
+def row_to_keep(report: Report, device: Device) -> TableRow | None:
+    """Return the row that leads to what was found; None where its answers are wrong, as nobody should follow it."""
+    if report.is_wrong:
+        return None
+    timing = report.timing
+    return row_of(report.plan, timing.images_per_s, timing.latency_p95_ms, device.precision)
 
 
 def notes_of(plan: RunPlan, device: Device) -> list[str]:

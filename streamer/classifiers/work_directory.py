@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
+
+from streamer.classifiers.device import CARD_BACKEND
 from streamer.classifiers.errors import ClassifierError, PlanError
 from streamer.classifiers.plan import RunPlan
 
 #: The list of the files that are ours, and may be replaced.
 OURS_NAME = ".streamer-classifier.json"
-#: The back end whose folders have no name at the end: the vendor's own.
-CARD_BACKEND = "qaic"
 
 
 class WorkDirectory:
@@ -26,7 +27,8 @@ class WorkDirectory:
 
     Attributes:
         root: It is called as the model.
-        name: What the names of this run's folders end in: its motif, and the back end where that is not the card's.
+        name: What the names of this run's folders end in: its motif, and the back end where that is not the card's,
+            as the vendor's own folders have none.
     """
 
     def __init__(self, base: Path, plan: RunPlan, backend: str) -> None:
@@ -75,10 +77,13 @@ class WorkDirectory:
         """Take note that a file is ours to write and to replace, and make its folder.
 
         Raises:
-            PlanError: It is there already, and no run has made it.
+            PlanError: It is there already, and no run has made it; or it, or a folder that it is in, is a link.
         """
         ours = self._ours()
         name = str(path.relative_to(self.root))
+        folders = path.parents[: len(path.relative_to(self.root).parts) - 1]
+        if link := next((place for place in (*folders, path) if place.is_symlink()), None):
+            raise PlanError(f"{link} is a link, and nothing is written through one: take it away")
         if name not in ours:
             if path.exists() or path.is_symlink():
                 raise PlanError(
@@ -116,10 +121,10 @@ class WorkDirectory:
 
     def _ours(self) -> frozenset[str]:
         try:
-            return frozenset(json.loads((self.root / OURS_NAME).read_text(encoding="utf-8")))
+            return frozenset(msgspec.json.decode((self.root / OURS_NAME).read_bytes(), type=list[str]))
         except FileNotFoundError:
             return frozenset()
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
             raise PlanError(f"{self.root / OURS_NAME} cannot be read: {exc}: give another --work-dir") from exc
 
 

@@ -1,6 +1,5 @@
 """`streamer classifier`: benchmark a well-known classifier, from its weights to its answers."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -20,36 +19,41 @@ _PROGRAM = "streamer classifier"
 
 
 def _run(call: Call) -> int:
+    from engine.backends.simulator.table import PUBLISHED
     from streamer.classifiers.device import find_device
     from streamer.classifiers.plan import find_table
+    from streamer.cli.classifier_report import say_aside
 
     arguments = call.arguments
-    _check(arguments)
     settings = call.loaded.settings
     device, reason = find_device(arguments.backend or settings.backend, arguments.options_path or settings.options_path)
+    _check(arguments, device)
     if reason:
-        print(f"{reason} (--backend names another)", file=sys.stderr)
+        say_aside(f"{reason} (--backend names another)")
     # A search writes a table that need not be there yet.
     given = None if arguments.tune and arguments.lut is not None and not arguments.lut.exists() else arguments.lut
     table = find_table(given, Path())
+    if given is None and table.path != PUBLISHED:
+        say_aside(f"the table is {table.path.resolve()}, of the current directory (--lut names another)")
     if arguments.all:
         return _run_all(arguments, device, table)
     return (_tune if arguments.tune else _run_one)(arguments, device, _plan(arguments, arguments.model_name, table))
 
 
-def _check(arguments: Namespace) -> None:
+def _check(arguments: Namespace, device: "Device") -> None:
     """Refuse what cannot be meant, before anything is done."""
+    from streamer.classifiers.plan import LUT_NAME
+
     wrong = ""
     if arguments.all == (arguments.model_name is not None):
         wrong = "give --model-name NAME or --all" + (", not both" if arguments.all else "")
     elif arguments.tune and (arguments.all or arguments.run_only):
         wrong = "--tune searches for one model, which it exports: leave --all and --run-only out"
-    elif arguments.picture is not None and arguments.picture.suffix.lower() != ".svg":
-        wrong = f"--picture {arguments.picture}: the drawing is SVG: call it {arguments.picture.stem}.svg"
-    else:
-        for path in (arguments.picture, arguments.csv):
-            if path is not None and not path.parent.is_dir():
-                wrong = f"there is no directory {path.parent} for {path.name}: make it first"
+    elif arguments.tune and arguments.lut is None and not device.is_card:
+        wrong = (
+            f"--tune on {device.name}: name a table with --lut FILE: what runs on a card follows {LUT_NAME}, and these "
+            "are no card's figures"
+        )
     if wrong:
         raise UsageError(f"{_PROGRAM}: {wrong}")
 
@@ -73,7 +77,7 @@ def _run_all(arguments: Namespace, device: "Device", table: "LookUpTable") -> in
     """Run every model; one that fails stops none of the others."""
     from engine.errors import first_line
     from engine.models.zoo.catalog import ARCHITECTURES
-    from streamer.cli.classifier_report import point_of, print_all, print_notes, write_files
+    from streamer.cli.classifier_report import point_of, print_all, print_notes, say_aside, write_files
     from streamer.cli.progress import ProgressBar
     from streamer.terminal import print_json
 
@@ -90,7 +94,7 @@ def _run_all(arguments: Namespace, device: "Device", table: "LookUpTable") -> in
             except Exception as exc:  # noqa: BLE001 - whatever it is, the others are run
                 is_known = isinstance(getattr(exc, "exit_code", None), int)
                 failures[name] = first_line(exc) if is_known else f"{type(exc).__name__}: {first_line(exc)}"
-                print(f"{name}: {failures[name]}", file=sys.stderr)
+                say_aside(f"{name}: {failures[name]}")
                 continue
             reports.append(report)
             print_notes(report.notes, name)
@@ -108,10 +112,10 @@ def _run_all(arguments: Namespace, device: "Device", table: "LookUpTable") -> in
 
 
 def _tune(arguments: Namespace, device: "Device", plan: "RunPlan") -> int:
-    """Search, run the best, and write its row."""
+    """Search, run the best, and write its row, unless its answers are wrong."""
     from streamer.classifiers.lut_file import write_row
-    from streamer.classifiers.plan import DEFAULT_TIME_S, LUT_NAME, row_of
-    from streamer.classifiers.tune import found, notes_of
+    from streamer.classifiers.plan import DEFAULT_TIME_S, LUT_NAME
+    from streamer.classifiers.tune import found, notes_of, row_to_keep
     from streamer.cli.classifier_report import (
         point_of,
         points_of_search,
@@ -121,26 +125,27 @@ def _tune(arguments: Namespace, device: "Device", plan: "RunPlan") -> int:
         trial_json,
         write_files,
     )
-    from streamer.terminal import print_json, working
+    from streamer.terminal import harmless, print_json, working
 
     search, best = _search(arguments, device, plan)
     final = found(plan, search, best, arguments.time or DEFAULT_TIME_S)
     with working(plan.model) as status:
         report = _report(arguments, device, final, lambda doing: status(f"{plan.model}, the best: {doing}"))
     path: Path = arguments.lut or Path(LUT_NAME)
-    timing = report.timing
-    precision = "fp16" if device.has_card else "fp32"
-    write_row(path, row_of(final, timing.images_per_s, timing.latency_p95_ms, precision))
+    row = row_to_keep(report, device)
+    if row is not None:
+        write_row(path, row)
+    kept = f"is written to {path}" if row is not None else "is not written: its answers are wrong"
     notes = [*report.notes, *notes_of(plan, device)]
     print_notes(notes)
     trials = [trial_json(trial, best) for trial in search.trials]
     points = [*points_of_search(search, is_simulated=report.is_simulated), *point_of([report])]
     if arguments.json:
-        print_json(report.as_json() | {"notes": notes, "lut": str(path), "trials": trials})
+        print_json(report.as_json() | {"notes": notes, "lut": str(path) if row is not None else None, "trials": trials})
     else:
         print_trials(search)
         print_report(report)
-        print(f"row {plan.model}/{plan.objective} is written to {path}")
+        print(harmless(f"row {plan.model}/{plan.objective} {kept}", 1000))
     write_files(arguments, [report.as_json()], points, f"{plan.model} on {report.detail}")
     return _exit_code(report)
 
@@ -198,7 +203,9 @@ def _wishes(arguments: Namespace) -> "Wishes":
 
 def _exit_code(report: "Report") -> int:
     if report.is_wrong:
-        print(f"{_PROGRAM}: {report.plan.model}: {_difference(report)}", file=sys.stderr)
+        from streamer.cli.classifier_report import say_aside
+
+        say_aside(f"{_PROGRAM}: {report.plan.model}: {_difference(report)}")
         return 1
     return 0
 
@@ -218,6 +225,6 @@ COMMAND = Command(
     examples="streamer classifier -m resnet50 --backend simulator --weights random\n"
     "streamer classifier -m resnet-50 -o best-latency\n"
     "streamer classifier -m vit_b_16 -b 4 -c 4 -i 3 --time 5s --backend onnxruntime --json\n"
-    "streamer classifier -m mobilenet_v2 --tune --backend onnxruntime --weights random\n"
+    "streamer classifier -m mobilenet_v2 --tune --backend onnxruntime --weights random --lut mine.csv\n"
     "streamer classifier --all --backend simulator --weights random --time 2 --csv all.csv --picture all.svg",
 )

@@ -7,9 +7,8 @@ from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
-from streamer.cli.command import AnyText, positive
-
-_OBJECTIVES = ("best-latency", "best-throughput", "balanced")
+from streamer.cli.command import AnyText, positive, seconds
+from streamer.cli.output_file import drawing, writable
 
 
 def _model(text: str) -> str:
@@ -20,18 +19,6 @@ def _model(text: str) -> str:
         return find_architecture(text).name
     except OptionsError as exc:
         raise ArgumentTypeError(str(exc)) from exc
-
-
-def _seconds(text: str) -> float:
-    from config.types import parse_duration
-
-    try:
-        seconds = parse_duration(text, bare_is_seconds=True).total_seconds()
-    except ValueError as exc:
-        raise ArgumentTypeError(str(exc)) from exc
-    if seconds <= 0:
-        raise ArgumentTypeError("it is above 0")
-    return seconds
 
 
 def _backend(text: str) -> str:
@@ -46,37 +33,48 @@ def _backend(text: str) -> str:
 
 def add_flags(parser: ArgumentParser) -> None:
     """Add all of them."""
-    counts: dict[str, Any] = {"type": int, "choices": range(1, 15), "metavar": "{1..14}"}
+    from engine.backends.simulator.table import BEST_THROUGHPUT, OBJECTIVES
+    from streamer.classifiers.plan import DEFAULT_TIME_S, DEFAULTS, LUT_NAME, MAX_DEVICE
+    from streamer.classifiers.tune import TRIAL_S
+
     vendor = parser.add_argument_group("what is run; where nothing is said: the look-up table's row, else the default")
     vendor.add_argument("--model-name", "-m", type=_model, metavar="MODEL", help="one of the models above")
     vendor.add_argument(
-        "--objective", "-o", choices=_OBJECTIVES, default="best-throughput", help="(default: best-throughput)"
+        "--objective", "-o", choices=OBJECTIVES, default=BEST_THROUGHPUT, help=f"(default: {BEST_THROUGHPUT})"
     )
     vendor.add_argument("--opset", type=positive, metavar="N", help="ONNX opset; raised where the model needs a later")
-    vendor.add_argument("--batch-size", "-b", type=positive, metavar="N", help="images in a batch (default: 1)")
+    vendor.add_argument(
+        "--batch-size",
+        "-b",
+        type=positive,
+        metavar="N",
+        help=f"images in a batch (default: {DEFAULTS['batch_size']})",
+    )
     vendor.add_argument(
         "--image-size", "-s", type=positive, metavar="PX", help="width and height (default: the model's own, 224)"
     )
-    vendor.add_argument("--cores", "-c", **counts, help="AI cores of an instance (default: 2)")
-    vendor.add_argument("--instances", "-i", **counts, help="instances on the device (default: 7)")
-    vendor.add_argument("--ols", **counts, help="overlap split factor (default: 1)")
+    vendor.add_argument("--cores", "-c", **_count("cores", "AI cores of an instance"))
+    vendor.add_argument("--instances", "-i", **_count("instances", "instances on the device"))
+    vendor.add_argument("--ols", **_count("ols", "overlap split factor"))
     vendor.add_argument("--mos", metavar="MOS", help="maximum output channel split, such as 2 or 1,7 (default: none)")
-    vendor.add_argument(
-        "--set-size",
-        type=int,
-        choices=range(1, 11),
-        metavar="{1..10}",
-        help="batches in flight for each instance (default: 10)",
-    )
+    vendor.add_argument("--set-size", **_count("set_size", "batches in flight for each instance"))
     vendor.add_argument(
         "--extra",
         action=AnyText,
         metavar="FLAGS",
         help="further flags of the card's compiler, in one word: '-multicast-weights -ddr-stats' (default: none)",
     )
-    vendor.add_argument("--time", type=_seconds, metavar="TIME", help="how long batches are begun (default: 20s)")
     vendor.add_argument(
-        "--device", "-d", type=int, choices=range(8), default=0, metavar="{0..7}", help="the card (default: 0)"
+        "--time", type=seconds, metavar="TIME", help=f"how long batches are begun (default: {DEFAULT_TIME_S:g}s)"
+    )
+    vendor.add_argument(
+        "--device",
+        "-d",
+        type=int,
+        choices=range(MAX_DEVICE + 1),
+        default=0,
+        metavar=f"{{0..{MAX_DEVICE}}}",
+        help="the card (default: 0)",
     )
     vendor.add_argument(
         "--run-only", "-r", action="store_true", help="run what was compiled before; export and compile nothing"
@@ -86,8 +84,9 @@ def add_flags(parser: ArgumentParser) -> None:
     more.add_argument(
         "--tune",
         action="store_true",
-        help="search for batch size, instances and set size, run the best, and write its row (--lut, else "
-        "lut_cv_classifiers.csv); --time is that of each trial and of the run (default: 2s and 20s)",
+        help="search for batch size, instances and set size, run the best, and write its row (--lut; on a card it need "
+        f"not be given: {LUT_NAME}); --time is that of each trial and of the run (default: {TRIAL_S:g}s and "
+        f"{DEFAULT_TIME_S:g}s)",
     )
     more.add_argument(
         "--backend",
@@ -117,11 +116,24 @@ def add_flags(parser: ArgumentParser) -> None:
         "--lut",
         type=Path,
         metavar="FILE",
-        help="the look-up table (default: lut_cv_classifiers.csv if that is there, else the built-in one)",
+        help=f"the look-up table (default: {LUT_NAME} if that is there, else the built-in one)",
     )
     more.add_argument("--json", action="store_true", help="the figures as one JSON object, on the last line")
-    more.add_argument("--csv", type=Path, metavar="FILE", help="the figures as CSV, a row for each model")
-    more.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw throughput against latency")
+    more.add_argument("--csv", type=writable, metavar="FILE", help="the figures as CSV, a row for each model")
+    more.add_argument("--picture", type=drawing, metavar="FILE.svg", help="draw throughput against latency")
+
+
+def _count(name: str, what: str) -> dict[str, Any]:
+    """Return the keywords of a flag that is a whole number within the vendor's limits."""
+    from streamer.classifiers.plan import DEFAULTS, LIMITS
+
+    most = LIMITS[name]
+    return {
+        "type": int,
+        "choices": range(1, most + 1),
+        "metavar": f"{{1..{most}}}",
+        "help": f"{what} (default: {DEFAULTS[name]})",
+    }
 
 
 def models() -> str:

@@ -3,13 +3,12 @@
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from streamer.classifiers.errors import ClassifierError
 from streamer.classifiers.picture import Kind, Point, svg
 from streamer.classifiers.plan import ORIGIN_WORDS, Origin
 from streamer.classifiers.report import Report, csv_text
 from streamer.classifiers.search import Search, Trial
+from streamer.cli.output_file import write_text
 from streamer.terminal import harmless, print_table
 
 
@@ -76,7 +75,12 @@ def print_trials(search: Search) -> None:
 def print_notes(notes: Sequence[str], model: str = "") -> None:
     """Print notes on standard error, a line each."""
     for note in notes:
-        print(harmless(f"note: {model + ': ' if model else ''}{note}", 1000), file=sys.stderr)
+        say_aside(f"note: {model + ': ' if model else ''}{note}")
+
+
+def say_aside(line: str) -> None:
+    """Print a line on standard error."""
+    print(harmless(line, 1000), file=sys.stderr)
 
 
 def trial_json(trial: Trial, best: Trial) -> dict[str, object]:
@@ -126,19 +130,12 @@ def write_files(
     """Write `--csv` and `--picture`, where they are given.
 
     Raises:
-        ClassifierError: One cannot be written.
+        OutputError: One cannot be written.
     """
-    _write(arguments.csv, csv_text(rows))
-    _write(arguments.picture, svg(points, title))
-
-
-def _write(path: Path | None, text: str) -> None:
-    if path is None:
-        return
-    try:
-        path.write_text(text, encoding="utf-8", newline="")
-    except OSError as exc:
-        raise ClassifierError(f"{path} cannot be written: {exc.strerror}") from exc
+    if arguments.csv is not None:
+        write_text(arguments.csv, csv_text(rows))
+    if arguments.picture is not None:
+        write_text(arguments.picture, svg(points, title))
 
 
 def _origins(origins: Mapping[str, Origin]) -> str:

@@ -167,6 +167,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    """Read how long something takes, as argparse wants it of an argument's `type`: 5, 2.5 or 500ms, below a day."""
+    try:
+        read = parse_duration(text, bare_is_seconds=True)
+    except ValueError as exc:
+        raise ArgumentTypeError(str(exc)) from None
+    if not timedelta(0) < read < timedelta(days=1):
+        raise ArgumentTypeError("give a time above 0 and below a day, such as 5, 500ms or 2m")
+    return read.total_seconds()
+
+
 def moment_us(text: str) -> int:
     """Read a moment, as argparse wants it of an argument's `type`: how long ago, or RFC 3339; µs since 1970."""
     from messaging.timestamps import now_us, parse_us

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import HubAccountSettings, HubModelsSettings, HubSettings
 from streamer.cli.command import Call, Command, UsageError
+from streamer.cli.output_file import writable
 
 if TYPE_CHECKING:
     from engine.backends.qai_hub.client import Hub
@@ -33,7 +34,6 @@ def _batch(call: Call) -> int:
 
     arguments, settings = call.arguments, call.loaded.settings.hub
     images = _images(arguments.image, arguments.model_id)
-    _check_csv(arguments.csv)
     with working("fetching the pictures"):
         inputs = _inputs(images)
     with redirect_stdout(sys.stderr):  # the hub's client prints, too
@@ -119,12 +119,6 @@ def _inputs(images: dict[str, str]) -> "dict[str, Input]":
 
     fetched = {image: PictureInput(read_picture(image), redact(image)) for image in dict.fromkeys(images.values())}
     return {model: fetched[image] for model, image in images.items()}
-
-
-def _check_csv(path: Path | None) -> None:
-    """Refuse what could not be written, before anything runs."""
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise UsageError(f"{_PROGRAM}: --csv {path}: name a file in a directory that is there")
 
 
 def _hub(settings: HubSettings) -> "Hub":
@@ -232,7 +226,7 @@ def _batch_arguments(parser: ArgumentParser) -> None:
         help=f"remembers the jobs: what is in it is not submitted again (default: {_STATE})",
     )
     parser.add_argument("--retry-failed", action="store_true", help="submit what failed in an earlier run again")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line for each output there, too")
+    parser.add_argument("--csv", type=writable, metavar="FILE", help="write a line for each output there, too")
     _json_argument(parser)
 
 

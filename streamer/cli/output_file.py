@@ -1,7 +1,7 @@
-"""The flags `-o` and `--force`: where a command writes a picture."""
+"""Where a command writes: a picture (the flags `-o` and `--force`), a drawing, a table."""
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,36 @@ class OutputError(Exception):
     """The file cannot be written after all; the message is one line."""
 
     exit_code: ClassVar[int] = 1
+
+
+def writable(text: str) -> Path:
+    """Read the path of a file that a command will write, as argparse wants it of an argument's `type`."""
+    path = Path(text)
+    if path.is_dir():
+        raise ArgumentTypeError(f"{path} is a directory: give the name of a file")
+    if not path.parent.is_dir():
+        raise ArgumentTypeError(f"there is no directory {path.parent} for {path.name}: make it first")
+    return path
+
+
+def drawing(text: str) -> Path:
+    """Read the path of a drawing that a command will write, as argparse wants it of an argument's `type`."""
+    path = writable(text)
+    if path.suffix.lower() != ".svg":
+        raise ArgumentTypeError(f"{path}: the drawing is SVG: call it {path.stem}.svg")
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a `drawing`, or another `writable` file.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8", newline="")
+    except OSError as exc:
+        raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
 
 
 def add_output_flags(parser: ArgumentParser, what: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from config.errors import ConfigError
 from config.settings import DashboardSettings, EngineSettings, Settings, SourceSettings
 from streamer.cli.command import Call, Command
+from streamer.cli.output_file import drawing, write_text
 
 if TYPE_CHECKING:
     from engine.pipeline.advice import Advice
@@ -32,12 +33,11 @@ def _run(call: Call) -> int:
     from producers.sources.uri import open_source
     from streamer.compose import engine_keywords
     from streamer.encoded_frames import encoded_frames
+    from streamer.pipeline_picture import svg
     from streamer.stopping import stop_on_signals
     from streamer.terminal import print_json, working
 
     settings, arguments = call.loaded.settings, call.arguments
-    if arguments.picture is not None and arguments.picture.suffix.lower() != ".svg":
-        raise ConfigError(f"--picture {arguments.picture}: the drawing is SVG: call it {arguments.picture.stem}.svg")
     if settings.source is None:
         raise ConfigError("--source URI is missing: try `--source synthetic:workpiece --frames 500`")
     source = open_source(
@@ -77,7 +77,7 @@ def _run(call: Call) -> int:
             advice = pipeline.advise(arguments.advise or settings.fps or _DEFAULT_TARGET_FPS)
     done, failures = tally.done, tally.failures
     if arguments.picture is not None:
-        _draw(arguments.picture, statistics)
+        write_text(arguments.picture, svg(statistics, statistics.bottleneck))
     if arguments.json:
         print_json(_summary(done, failures, measured_fps, statistics, advice))
     else:
@@ -122,15 +122,6 @@ def _serve(server: "WebServer", pipeline: "Pipeline", settings: Settings) -> Non
     LivePipeline(pipeline).add_pages()
     server.start()
     print(address_line("pipeline's page", server.address, settings.dashboard), file=sys.stderr, flush=True)
-
-
-def _draw(path: Path, statistics: "PipelineStatistics") -> None:
-    from streamer.pipeline_picture import svg
-
-    try:
-        path.write_text(svg(statistics, statistics.bottleneck), encoding="utf-8")
-    except OSError as exc:
-        raise ConfigError(f"--picture {path} cannot be written: {exc.strerror}") from exc
 
 
 def _summary(
@@ -208,7 +199,7 @@ def _arguments(parser: ArgumentParser) -> None:
         const=0.0,
         help="say how many parallel steps and which batches reach so many frames/s (default: --fps, else 25)",
     )
-    parser.add_argument("--picture", metavar="FILE.svg", type=Path, help="draw the times of the steps")
+    parser.add_argument("--picture", metavar="FILE.svg", type=drawing, help="draw the times of the steps")
     parser.add_argument(
         "--dashboard",
         action="store_true",

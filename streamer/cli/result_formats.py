@@ -11,12 +11,9 @@ from messaging.errors import MessageError
 from messaging.frame import MAX_ID_CHARS
 from messaging.outcome import LATENCY_PARTS, Classified, Outcome, Skipped, read_outcome
 from streamer.cli.result_latency import COLUMNS_MS, number, times_ms
+from streamer.csv_cells import csv_cell
 from streamer.terminal import harmless
 
-_MAX_CELL_CHARS = 1000
-#: A spreadsheet takes a cell that begins so for a formula.
-#: Source: https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 #: With their widths. The ids stand at the end, where they may be as long as they are.
 _WHAT = (("captured at", 27), ("camera", 16), ("status", 10), ("result", 22), ("score", 6))
 _WHOSE = (("group", 18), ("frame", 0))
@@ -167,11 +164,3 @@ def _cells(result: Result) -> dict[str, Any]:
     if source is not None:
         cells |= {"topic": source.topic, "partition": source.partition, "offset": source.offset}
     return cells | {"ce_id": result.ce_id, "ce_source": result.ce_source, "status": result.status}
-
-
-def csv_cell(value: Any) -> Any:
-    """Return a cell as it may stand in a file that a spreadsheet opens."""
-    if not isinstance(value, str):
-        return value
-    text = harmless(value, _MAX_CELL_CHARS)
-    return f"'{text}" if value.startswith(_FORMULA_STARTS) else text

@@ -40,9 +40,12 @@ def run_all(
         What became of each, in the order of `inputs`; of some where the run was ended.
 
     Raises:
+        ValueError: `batch_size` is below 1.
         BackendError: AI Hub does not accept the token.
         BatchError: The jobs cannot be remembered.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: give a whole number above 0")
     before = set(first)
     order = sorted(inputs, key=lambda model: model not in before)
     workers = _Workers(run, [(model, inputs[model]) for model in order], stop)

@@ -2,7 +2,8 @@
 
 BatchError
 ├── StateError        the file that remembers the jobs cannot be used      (exit 2)
-└── NoModelsError     the account has no model that could be run           (exit 1)
+├── NoModelsError     the account has no model that could be run           (exit 1)
+└── ReportError       the file with the results cannot be written          (exit 1)
 """
 
 from typing import ClassVar
@@ -22,3 +23,7 @@ class StateError(BatchError):
 
 class NoModelsError(BatchError):
     """The account has no model that could be run."""
+
+
+class ReportError(BatchError):
+    """The file with the results cannot be written."""

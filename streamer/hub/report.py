@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.cli.result_formats import csv_cell
-from streamer.hub.errors import BatchError
+from streamer.csv_cells import csv_cell
+from streamer.hub.errors import ReportError
 from streamer.hub.model_run import Outcome
+from streamer.terminal import harmless
 
 FIRST_VALUES = 5
 COLUMNS = ("model", "name", "status", "seconds", "compile job", "inference job", "output", "first values")
@@ -21,10 +22,6 @@ _CSV_COLUMNS = (
     *("is_earlier", "seconds"),
     *("output", "output_dtype", "output_shape", "first_values"),
 )
-
-
-class ReportError(BatchError):
-    """The file cannot be written; the message is one line."""
 
 
 def table_rows(outcomes: Iterable[Outcome]) -> Iterable[Sequence[object]]:
@@ -66,7 +63,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
                 "name": name,
                 "dtype": str(values.dtype),
                 "shape": list(values.shape),
-                "first_values": [_number(value) for value in first_values(values)],
+                "first_values": [_plain(value) for value in first_values(values)],
             }
             for name, values in (outcome.outputs or {}).items()
         ],
@@ -90,9 +87,9 @@ def write_csv(path: Path, outcomes: Iterable[Outcome]) -> None:
         raise ReportError(f"{path} cannot be written: {exc.strerror}: give another file with --csv") from exc
 
 
-def first_values(values: NDArray[np.generic]) -> list[float | int | bool]:
+def first_values(values: NDArray[np.generic]) -> list[Any]:
     """Return the first values of an array."""
-    found: list[float | int | bool] = values.ravel()[:FIRST_VALUES].tolist()
+    found: list[Any] = values.ravel()[:FIRST_VALUES].tolist()
     return found
 
 
@@ -120,9 +117,12 @@ def _sizes(shape: Sequence[int]) -> str:
     return "×".join(str(size) for size in shape)
 
 
-def _number(value: float | bool) -> float | int | bool | None:
-    return value if math.isfinite(value) else None
+def _plain(value: Any) -> float | bool | str | None:
+    """Return a value as JSON has it; AI Hub may give more than numbers, and a text may be of any length."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int) else harmless(str(value))
 
 
-def _short(value: float | bool) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else harmless(str(value))

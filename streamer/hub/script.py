@@ -90,6 +90,7 @@ def batch_inference(
 
     Raises:
         KeyError: A model has no input.
+        ValueError: `batch_size` is below 1.
         BackendError: There is no token, or AI Hub does not accept it.
         DeviceNotFoundError: There is no such device.
         StateError: The file cannot be used.

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +11,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
+import msgspec
+
+from engine.backends.qai_hub.errors import StoppedError
 from streamer.hub.errors import StateError
 
 JobKind = Literal["compile", "inference"]
@@ -59,6 +63,7 @@ class JobState:
         self.path = path
         self._notes = notes or {}
         self._lock = Lock()
+        self._is_closed = False
 
     def get(self, key: str) -> JobNote | None:
         """Return a note."""
@@ -70,6 +75,7 @@ class JobState:
 
         Raises:
             StateError: The file cannot be written.
+            StoppedError: It is closed.
         """
         note = replace(note, **changes)
         with self._lock:
@@ -82,6 +88,7 @@ class JobState:
 
         Raises:
             StateError: The file cannot be written.
+            StoppedError: It is closed.
         """
         with self._lock:
             self._notes.pop(key, None)
@@ -92,6 +99,7 @@ class JobState:
 
         Raises:
             StateError: The file cannot be written.
+            StoppedError: It is closed.
         """
         with self._lock:
             self._notes = {key: note for key, note in self._notes.items() if not note.failure}
@@ -102,20 +110,29 @@ class JobState:
         with self._lock:
             return {note.model for note in self._notes.values() if note.is_open}
 
+    def close(self) -> None:
+        """Write the file no more: from now on it may be another run's, while a thread of this one is still at work."""
+        with self._lock:
+            self._is_closed = True
+
     def _write(self) -> None:
+        if self._is_closed:
+            raise StoppedError(f"the run is over: nothing more is written into {self.path}")
         if self.path is None:
             return
         # Each note is encoded by itself, for a person to read; without an indent it is many times as fast.
         jobs = ",\n".join(f"{json.dumps(key)}: {json.dumps(asdict(note))}" for key, note in self._notes.items())
-        draft = self.path.with_name(f".{self.path.name}.draft")
+        draft: str | None = None
         try:
-            with draft.open("w", encoding="utf-8") as file:
+            descriptor, draft = tempfile.mkstemp(prefix=f".{self.path.name}-", dir=self.path.parent)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(f'{{"version": {_VERSION}, "jobs": {{\n{jobs}\n}}}}\n')
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(self.path)
+            Path(draft).replace(self.path)
         except OSError as exc:
-            draft.unlink(missing_ok=True)
+            if draft is not None:
+                Path(draft).unlink(missing_ok=True)
             raise StateError(f"{self.path} cannot be written: {exc.strerror}: give another file with --state") from exc
 
 
@@ -129,20 +146,31 @@ def job_state(path: Path) -> Iterator[JobState]:
     if path.is_dir():
         raise StateError(f"{path} is a directory: give a file with --state")
     with _held(path.with_name(f".{path.name}.lock"), path):
-        yield JobState(path, _read(path))
+        state = JobState(path, _read(path))
+        try:
+            yield state
+        finally:
+            state.close()
+
+
+class _Content(msgspec.Struct):
+    """What is in the file."""
+
+    version: int
+    jobs: msgspec.Raw
 
 
 def _read(path: Path) -> dict[str, JobNote]:
     try:
-        content = json.loads(path.read_text("utf-8"))
-        if content["version"] != _VERSION:
+        content = msgspec.json.decode(path.read_bytes(), type=_Content)
+        if content.version != _VERSION:
             raise StateError(f"{path} is of another version of streamer: {_MEND}")
-        return {key: JobNote(**note) for key, note in content["jobs"].items()}
+        return msgspec.json.decode(content.jobs, type=dict[str, JobNote])
     except FileNotFoundError:
         return {}
     except OSError as exc:
         raise StateError(f"{path} cannot be read: {exc.strerror}: {_MEND}") from exc
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise StateError(f"{path} does not hold the jobs of a run: {_MEND}") from exc
 
 
@@ -150,7 +178,7 @@ def _read(path: Path) -> dict[str, JobNote]:
 def _held(lock: Path, path: Path) -> Iterator[None]:
     """Hold a lock, which the kernel takes back from a process however it ends."""
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as exc:
         raise StateError(f"{path} cannot be written: {exc.strerror}: give another file with --state") from exc
     try:

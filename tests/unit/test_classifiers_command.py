@@ -1,5 +1,6 @@
 """`streamer classifier`: wrong use in one line, and whole runs of the smallest classifier."""
 
+import csv
 import io
 import json
 import os
@@ -16,11 +17,14 @@ import numpy as np
 import onnx
 import pytest
 
-from engine.backends.simulator.table import read_table
-from streamer.classifiers.report import CSV_COLUMNS
+from engine.backends.simulator.table import PUBLISHED, read_table
+from streamer.classifiers.plan import DEFAULTS, LIMITS
+from streamer.classifiers.plan import LUT_NAME
+from streamer.classifiers.report import CSV_COLUMNS, csv_text
 from streamer.cli.classifier import COMMAND
-from streamer.cli.command import make_parser, parse
+from streamer.cli.command import UsageError, make_parser, parse
 from streamer.cli.main import main
+from streamer.terminal import is_harmless
 from tests.fakes.programs import ROOT
 from tests.fakes.qaic.sdk import installed, nothing_installed
 
@@ -92,6 +96,17 @@ def test_every_flag_of_the_vendors_script_is_there() -> None:
     assert (arguments.model_name, arguments.time, arguments.run_only) == ("alexnet", 120.0, True)
 
 
+@pytest.mark.parametrize(("name", "most"), LIMITS.items())
+def test_the_flags_have_the_plans_limits_and_say_its_defaults(name: str, most: int) -> None:
+    parser, flag = make_parser("streamer classifier", COMMAND), f"--{name.replace('_', '-')}"
+    assert getattr(parse(parser, [flag, str(most)])[1], name) == most
+    for wrong in ("0", str(most + 1)):
+        with pytest.raises(UsageError, match="invalid choice"):
+            parse(parser, [flag, wrong])
+    (action,) = (action for action in parser._actions if flag in action.option_strings)
+    assert f"(default: {DEFAULTS[name]})" in str(action.help)
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -109,8 +124,10 @@ def test_every_flag_of_the_vendors_script_is_there() -> None:
         (("-m", "alexnet", "--tune", "--run-only"), "leave --all and --run-only out"),
         (("-m", "alexnet", "--picture", "x.png"), "call it x.svg"),
         (("-m", "alexnet", "--csv", "nowhere/x.csv"), "no directory nowhere"),
+        (("-m", "alexnet", "--tune", *ONNXRUNTIME), "--tune on onnxruntime: name a table with --lut FILE"),
+        (("-m", "resnet50", "--tune", "--backend", "simulator"), "--tune on simulator: name a table with --lut FILE"),
         (("-m", "resnet50", "-i", "3", *ONNXRUNTIME), "the card has 14"),
-        (("-m", "resnet50", "--mos", "x", *ONNXRUNTIME), "mos is x"),
+        (("-m", "resnet50", "--mos", "x", *ONNXRUNTIME), "mos is 'x'"),
         (("-m", "resnet50", "--lut", "nowhere.csv", *ONNXRUNTIME), "nowhere.csv"),
         (("-m", "resnet50", "-b", "3", "--backend", "simulator"), "nothing to simulate"),
         (("-m", "resnet-50", "--backend", "simulator"), "lists no throughput"),
@@ -123,6 +140,36 @@ def test_what_cannot_be_meant_is_one_line(
 ) -> None:
     assert named in error_of(capsys, *words)
     assert list(Path().iterdir()) == []
+
+
+def strange_table(capsys: pytest.CaptureFixture[str], **cells: str) -> str:
+    """Run all models by a table of the current directory that has something in it, and return what was said."""
+    rows = list(csv.DictReader(PUBLISHED.open(encoding="utf-8-sig")))
+    row = next(row for row in rows if row["MODEL_NAME"] == "resnet50")
+    row = {name: value for name, value in row.items() if name} | cells
+    with Path(LUT_NAME).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row))
+        writer.writeheader()
+        writer.writerow(row)
+    assert main(["classifier", "--all", "--backend", "simulator", "-b", "3", "--weights", "random"]) == 1
+    out, err = capsys.readouterr()
+    assert "resnet50: " in err
+    assert is_harmless("".join((out + err).splitlines()))
+    return str(err)
+
+
+def test_what_a_table_says_never_reaches_the_terminal_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    said = strange_table(capsys, OBJECTIVE="\x1b]0;X\x07\x1b[2J")
+    assert f"the table is {Path(LUT_NAME).resolve()}, of the current directory (--lut names another)\n" in said
+    strange_table(capsys, MOS="\x1b[2J")
+    strange_table(capsys, EXTRA="-x\x1b[2J")
+
+
+def test_a_cell_is_no_formula() -> None:
+    text = csv_text([{"model": "resnet50", "extra": '=HYPERLINK("http://x/")', "error": "=1+1\x1b[2J", "batch_size": 2}])
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["extra"], row["error"]) == ("'=HYPERLINK(\"http://x/\")", "'=1+1\\x1b[2J")
+    assert (row["model"], row["batch_size"], row["mos"]) == ("resnet50", "2", "")
 
 
 # Whole runs.

@@ -1,17 +1,22 @@
 """What a back end is told of a plan: all of it, or what it has a use for."""
 
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 
+from config.settings import PlanSettings
 from engine.backends.registry import backend_class
-from engine.backends.simulator.table import PUBLISHED, read_table
+from engine.backends.simulator.table import OBJECTIVES, PUBLISHED, read_table
 from engine.errors import OptionsError
+from engine.models.zoo.agreement import compare
 from engine.models.zoo.catalog import find_architecture
 from streamer.classifiers.device import Device, simulated
 from streamer.classifiers.errors import PlanError
 from streamer.classifiers.plan import RunPlan, Wishes, plan_of
-from streamer.classifiers.tune import is_possible, notes_of, space_of, started
+from streamer.classifiers.report import Report, Timing
+from streamer.classifiers.tune import is_possible, notes_of, row_to_keep, space_of, started
 
 HEADER = "MODEL_NAME,TASK,BATCH_SIZE,IMAGE_SIZE,CORES,INSTANCES,OLS,MOS,EXTRA,SET_SIZE,PRECISION,OBJECTIVE,THPS,LATENCY"
 
@@ -117,3 +122,43 @@ def test_a_search_on_the_simulator_says_what_it_cannot_know() -> None:
     (note,) = notes_of(plan(), simulator)
     assert "batches of 1, 14 on 7 cores" in note
     assert notes_of(plan(), device("onnxruntime")) == []
+
+
+PRECISIONS = {"qaic": "fp16", "simulator": "fp16", "qnn": "fp16", "qai_hub": "fp16", "onnxruntime": "fp32"}
+
+
+def report_of(name: str, answers: list[float]) -> Report:
+    """A run of a model whose right answers are 1 and 2."""
+    ours, right = np.array([answers], np.float32), np.array([[1, 2]], np.float32)
+    return Report(
+        plan=plan(),
+        backend=name,
+        detail=name,
+        is_simulated=False,
+        weights="random",
+        opset=13,
+        concurrency=(1, 1),
+        timing=Timing(100.0, 10, 1.0, 5.0, 6.0, 7.0),
+        answers=ours,
+        agreement=compare(ours, right),
+        is_judged=device(name).is_exact,
+        directory=Path(),
+        notes=(),
+    )
+
+
+@pytest.mark.parametrize(("name", "precision"), PRECISIONS.items())
+def test_a_row_says_in_what_precision_its_figures_were_computed(name: str, precision: str) -> None:
+    row = row_to_keep(report_of(name, [1, 2]), device(name))
+    assert row is not None
+    assert (row.model, row.images_per_s, row.latency_p95_ms, row.precision) == ("resnet50", 100.0, 6.0, precision)
+
+
+def test_no_row_leads_to_wrong_answers() -> None:
+    assert row_to_keep(report_of("onnxruntime", [2, 1]), device("onnxruntime")) is None
+    assert row_to_keep(report_of("qaic", [2, 1]), device("qaic")) is not None, "which is not judged"
+
+
+def test_a_plan_is_asked_for_the_objectives_that_tables_have() -> None:
+    literal, _ = get_args(PlanSettings.model_fields["objective"].annotation)
+    assert set(get_args(literal)) == set(OBJECTIVES)

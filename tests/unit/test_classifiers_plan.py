@@ -7,9 +7,12 @@ import pytest
 from engine.backends.simulator.table import PUBLISHED, read_table
 from engine.errors import OptionsError
 from engine.models.zoo.catalog import find_architecture
+from streamer.classifiers.commands import card_commands
+from streamer.classifiers.device import find_device
 from streamer.classifiers.errors import PlanError
 from streamer.classifiers.plan import LUT_NAME, Wishes, find_table, plan_of
 from streamer.classifiers.work_directory import WorkDirectory
+from streamer.terminal import is_harmless
 
 PUBLISHED_TABLE = read_table()
 HEADER = (
@@ -79,8 +82,8 @@ def test_a_table_in_the_folder_takes_the_place_of_the_built_in_one_and_a_given_o
     [
         (Wishes(instances=3), r"cores 7 \(from the table\) × instances 3 \(given\) are 21.* card has 14"),
         (Wishes(cores=8, instances=2), "are 16"),
-        (Wishes(mos="one"), "mos is one"),
-        (Wishes(mos="1;7"), "mos is 1;7"),
+        (Wishes(mos="one"), "mos is 'one'"),
+        (Wishes(mos="1;7"), "mos is '1;7'"),
     ],
 )
 def test_a_card_has_14_cores(wishes: Wishes, named: str) -> None:
@@ -94,6 +97,44 @@ def test_a_table_out_of_range_is_told_by_its_name(tmp_path: Path) -> None:
     table = read_table(own_table(tmp_path, OWN.replace(",7,fp16", ",11,fp16")))
     with pytest.raises(PlanError, match=rf"set_size is 11 \(from {LUT_NAME}\): it is from 1 to 10"):
         plan_of(Wishes(), find_architecture("alexnet"), table)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "named"),
+    [
+        (Wishes(extra='"a\ntouch x\n"'), r"extra is '\"a\\ntouch x\\n\"' \(given\): give flags in one line"),
+        (Wishes(extra="-a\u2028touch x"), r"extra is '-a\\u2028touch x'"),
+        (Wishes(extra="-a\x1b[2J"), r"extra is '-a\\x1b\[2J'"),
+        (Wishes(extra='-a "b'), "every quotation mark closed"),
+        (Wishes(mos="1\n"), r"mos is '1\\n'"),
+        (Wishes(batch_size=4097), "batch_size is 4097 .*: it is 4096 at the most"),
+        (Wishes(image_size_px=8193), "image_size_px is 8193 .*: it is 8192 at the most"),
+    ],
+)
+def test_what_would_be_more_than_a_value_of_a_command_is_refused(wishes: Wishes, named: str) -> None:
+    with pytest.raises(PlanError, match=named) as caught:
+        plan_of(wishes, find_architecture("resnet50"), PUBLISHED_TABLE)
+    assert is_harmless(str(caught.value))
+
+
+def test_what_a_table_would_smuggle_into_a_command_is_refused(tmp_path: Path) -> None:
+    line = OWN.replace(" -ddr-stats", '"""a\ntouch x\n: """')
+    with pytest.raises(PlanError, match=rf"extra is .* \(from {LUT_NAME}\)"):
+        plan_of(Wishes(), find_architecture("alexnet"), read_table(own_table(tmp_path, line)))
+    folder = tmp_path / "a\ntouch x"
+    folder.mkdir()
+    with pytest.raises(PlanError, match="control characters in its path"):
+        plan_of(Wishes(), find_architecture("alexnet"), read_table(own_table(folder, OWN)))
+    with pytest.raises(PlanError, match="control characters in its path"):
+        find_device("onnxruntime", folder / "options.yaml")
+
+
+def test_every_line_of_a_command_for_show_is_a_comment(tmp_path: Path) -> None:
+    plan = plan_of(Wishes(), find_architecture("resnet50"), PUBLISHED_TABLE).changed(extra='"a\ntouch x\n"')
+    text = card_commands(plan, WorkDirectory(tmp_path, plan, "qaic"), has_open_batch=True)
+    shown = text.split("before that:\n")[1].split("\n\n")[0]
+    assert shown.count("\n") == 2
+    assert all(line.startswith("# ") for line in shown.splitlines())
 
 
 def test_folders_are_called_as_the_vendors_script_calls_them(tmp_path: Path) -> None:

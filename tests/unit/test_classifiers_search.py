@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from engine.backends.simulator.table import read_table
+from engine.backends.simulator.table import Objective, read_table
 from engine.models.zoo.catalog import find_architecture
-from streamer.classifiers.plan import Objective, RunPlan, Wishes, plan_of
+from streamer.classifiers.plan import RunPlan, Wishes, plan_of
 from streamer.classifiers.report import Timing
 from streamer.classifiers.search import Search, Trial, best_of
 

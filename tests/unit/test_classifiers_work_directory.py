@@ -42,6 +42,36 @@ def test_what_no_run_made_stays_and_is_named(directory: WorkDirectory) -> None:
     assert directory.model.read_text() == "mine"
 
 
+def test_nothing_is_written_through_a_link(directory: WorkDirectory, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "model.json").write_text("mine")
+    directory.root.mkdir()
+    (directory.root / "model").symlink_to(elsewhere)
+    (directory.root / OURS_NAME).write_text('["model/model.json"]')
+    with directory.opened():
+        for path in (directory.export_record, directory.reference):
+            with pytest.raises(PlanError, match=rf"{directory.root / 'model'} is a link"):
+                directory.write(path, "other")
+        directory.claim(directory.compiled)
+        directory.compiled.symlink_to(elsewhere)
+        with pytest.raises(PlanError, match="is a link"):
+            directory.claim(directory.compiled)
+    assert [path.name for path in elsewhere.iterdir()] == ["model.json"]
+    assert (elsewhere / "model.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ["1", '[["x"]]', '{"a": 1}', "[" * 100_000, "\xff"])
+def test_a_list_of_ours_that_is_none_is_one_line(directory: WorkDirectory, content: str) -> None:
+    directory.root.mkdir()
+    (directory.root / OURS_NAME).write_text(content, "latin-1")
+    with (
+        directory.opened(),
+        pytest.raises(PlanError, match=rf"^\S+{OURS_NAME} cannot be read: [^\n]+: give another --work-dir$"),
+    ):
+        directory.claim(directory.commands)
+
+
 def test_a_run_that_breaks_off_leaves_nothing_in_the_way(directory: WorkDirectory) -> None:
     with directory.opened():
         with suppress(ZeroDivisionError), directory.replacing(directory.model) as path:

@@ -18,7 +18,7 @@ from qai_hub import Device
 from qai_hub import public_api_pb2 as api
 
 from engine.backends.qai_hub.client import Hub
-from engine.backends.qai_hub.errors import RefusedError
+from engine.backends.qai_hub.errors import RefusedError, StoppedError
 from engine.backends.qai_hub.options import QaiHubOwn
 from engine.errors import BackendError, DeviceLostError, DeviceNotFoundError
 from streamer.hub import batch_inference, compile_and_run_inference, fetch_model_ids
@@ -27,7 +27,7 @@ from streamer.hub.errors import NoModelsError, StateError
 from streamer.hub.find_job import find_job
 from streamer.hub.inputs import ArrayInput, InputSpec
 from streamer.hub.model_run import ModelRun, Outcome
-from streamer.hub.state import JobState, job_state
+from streamer.hub.state import JobNote, JobState, job_state
 from tests.fakes.hub_account import DEVICE, QUICK, account, uploaded
 from tests.fakes.hub_server import SIGNATURE, TOKEN, HubServer, hub_server
 from tests.fakes.hub_state import JobScript
@@ -298,6 +298,14 @@ def test_our_own_errors_stop_no_other() -> None:
     assert found["good"].failure is None
 
 
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_none_at_a_time_would_never_end(hub: HubServer, tmp_path: Path, batch_size: int) -> None:
+    models = [uploaded(hub, tmp_path)]
+    with pytest.raises(ValueError, match=rf"^batch_size is {batch_size}: give a whole number above 0$"):
+        run(models, batch_size=batch_size)
+    assert not hub.state.jobs
+
+
 # -- what concerns all of them ---------------------------------------------------------------------
 
 
@@ -506,7 +514,15 @@ def test_a_compiled_model_that_is_gone_is_made_again(hub: HubServer, tmp_path: P
     assert hub.state.created["compile"] == 2
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}', '{"version": 1, "jobs": {"a": {"x": 1}}}', "\xff"])
+NOTE = '"kind": "compile", "device": "d", "name": "n", '
+NESTED = '{"version": 1, "jobs": ' + "[" * 100_000
+ODD = f'{{"version": 1, "jobs": {{"a": {{{NOTE} "model": ["x"], "since_s": 1}}}}}}'
+LATE = f'{{"version": 1, "jobs": {{"a": {{{NOTE} "model": "m", "since_s": "z"}}}}}}'
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"version": 1}', '{"version": 1, "jobs": {"a": {"x": 1}}}', "\xff", NESTED, ODD, LATE]
+)
 def test_a_file_that_is_none_of_ours_is_left_alone(tmp_path: Path, content: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(content, "latin-1")
@@ -521,6 +537,20 @@ def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
         pass
 
 
+def test_nothing_is_written_through_a_link_and_nobody_else_reads_it(tmp_path: Path) -> None:
+    path, precious = tmp_path / "state.json", tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / ".state.json.draft").symlink_to(precious)
+    with job_state(path) as jobs:
+        jobs.put("k", JobNote("compile", "m", DEVICE, "n", 0.0))
+    assert precious.read_text() == "mine"
+    assert path.stat().st_mode & 0o777 == 0o600
+    (tmp_path / ".state.json.lock").symlink_to(tmp_path / "made")
+    with pytest.raises(StateError, match="cannot be written"), job_state(path):
+        pass
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_file_that_another_run_has_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     with job_state(path), pytest.raises(StateError, match="in use by another run: wait for it"), job_state(path):
@@ -528,6 +558,35 @@ def test_a_file_that_another_run_has_is_refused(tmp_path: Path) -> None:
     with job_state(path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_thread_learns_after_its_run_is_not_written_over_the_next_runs_notes(tmp_path: Path) -> None:
+    path, note = tmp_path / "state.json", JobNote("compile", "m1", DEVICE, "name", 1.0)
+    with job_state(path) as ended:
+        ended.put("first", note)
+    with job_state(path) as jobs:
+        jobs.put("second", note)
+        for write in (lambda: ended.put("first", note, is_done=True), lambda: ended.forget("first")):
+            with pytest.raises(StoppedError, match=r"nothing more is written into .*state\.json"):
+                write()
+    assert set(json.loads(path.read_text())["jobs"]) == {"first", "second"}
+
+
+def test_a_run_that_fails_closes_its_file_too(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), job_state(tmp_path / "state.json") as jobs:
+        raise KeyError
+    with pytest.raises(StoppedError):
+        jobs.forget_failures()
+
+
+def test_after_the_end_nothing_is_asked_and_no_job_is_submitted(hub: HubServer, tmp_path: Path) -> None:
+    model, asked = uploaded(hub, tmp_path), Hub(hub.connect, QUICK)
+    device = asked.find_device(DEVICE)
+    asked.stop.set()
+    before = len(hub.seen)
+    with pytest.raises(StoppedError):
+        ModelRun(asked, device)(model, ArrayInput(PICTURE))
+    assert (len(hub.seen), len(hub.state.jobs)) == (before, 0)
 
 
 def test_a_file_that_cannot_be_written_ends_all(hub: HubServer, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from streamer.cli.main import main
 from streamer.hub import main as script_main
 from streamer.hub.model_run import Outcome
-from streamer.hub.report import as_json
+from streamer.hub.report import as_json, table_rows
 from tests.fakes.hub_account import DEVICE, account, client_environ, uploaded
 from tests.fakes.hub_server import SIGNATURE, TOKEN, HubServer, hub_server
 from tests.fakes.hub_state import JobScript
@@ -115,6 +115,15 @@ def test_values_that_are_no_numbers_are_null() -> None:
     found = as_json(Outcome("m1", outputs={"answer": values, "is": np.array([True])}))["outputs"]
     assert [output["first_values"] for output in found] == [[None, None, 1.5, 2, 3], [True]]
     json.dumps(found, allow_nan=False)
+
+
+def test_values_that_are_no_numbers_at_all_are_shown_harmlessly() -> None:
+    outputs = {"text": np.array(["a\x1b[2J", "b"]), "complex": np.array([1 + 2j]), "many": np.array([10**400, None])}
+    outcome = Outcome("m1", outputs=outputs)
+    found = as_json(outcome)["outputs"]
+    assert [output["first_values"] for output in found] == [["a\\x1b[2J", "b"], ["(1+2j)"], [10**400, "None"]]
+    json.dumps(found, allow_nan=False)
+    assert "a\\x1b[2J, b" in str(list(table_rows([outcome]))[0][-1])
 
 
 def test_one_failure_leaves_the_full_table(hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,7 +267,11 @@ def test_no_secret_is_shown_or_logged(
         (["--image", "grey.png", "--device", "Samsung Galaxy S24"], 2, "did you mean 'Samsung Galaxy S24 (Family)'"),
         (["--image", "grey.png", "--device", DEVICE], 1, "upload one with `qai-hub upload-model"),
         (["--image", "grey.png", "--device", DEVICE, "--state", "."], 2, "--state"),
-        (["--image", "grey.png", "--device", DEVICE, "--csv", "nowhere/a.csv"], 2, "--csv nowhere/a.csv: name a file"),
+        (
+            ["--image", "grey.png", "--device", DEVICE, "--csv", "nowhere/a.csv"],
+            2,
+            "there is no directory nowhere for a.csv",
+        ),
         (["--image", "grey.png", "--input-shape", "1,a"], 2, "give sizes with commas between, such as 1,224,224,3"),
         (["--image", "grey.png", "--batch-size", "0"], 2, "--batch-size"),
     ],

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from engine.backends.base import BackendOptions
 from engine.backends.qai_hub import QaiHubBackend, QaiHubOwn
 from engine.backends.qai_hub import client as hub_client
+from engine.backends.qai_hub.client import Hub
 from engine.backends.registry import backend_class
 from engine.errors import (
     BackendError,
@@ -212,6 +214,7 @@ def test_a_model_of_several_parts_arrives_whole(hub: HubServer, tmp_path: Path, 
     [
         (JobScript(failure="QNN: no such\noperator 'Unheard'"), {}, "failed: QNN: no such operator 'Unheard'"),
         (JobScript(failure=""), {}, "failed: it does not say why"),
+        (JobScript(failure="cannot read https://s3/x?Sig=s3cret"), {}, r"failed: cannot read https://s3/x\?… \("),
         (JobScript(vanishes=True), {}, "could not be found"),
         (JobScript(is_stuck=True), {"job_timeout": 0.1}, "still .* after 0.1 s .*longer job_timeout"),
     ],
@@ -381,6 +384,33 @@ def test_what_the_client_says_is_one_line_without_box_and_signature() -> None:
     assert hub_client.plain(RuntimeError(text)) == "Internal API failure. Max retries with url: /a/b?… (caused by x)"
     assert hub_client.plain(RuntimeError("see https://host/a?b=s3cret now")) == "see https://host/a?… now"
     assert hub_client.plain(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HTTPS://H/x?a=s3cret",
+        "see 'https://h/x?a=s3cret'",
+        "//s3/x?Signature=s3cret",
+        "url: b/k?X-Amz-Signature=s3cret",
+        "https://h/x%3Fa y?Signature=s3cret",
+        "https://h/x?a=1|2&x-amz-signature=s3cret",
+    ],
+)
+def test_no_form_of_an_address_keeps_its_signature(text: str) -> None:
+    assert "s3cret" not in hub_client.plain(RuntimeError(text))
+
+
+def test_what_is_printed_with_an_error_holds_no_signature(hub: HubServer) -> None:
+    asked = Hub(hub.connect, QaiHubOwn())
+    for kind in (ConnectionError, ValueError):
+
+        def fail(kind: type[Exception] = kind) -> None:
+            raise kind("Max retries exceeded with url: /b/k?X-Amz-Signature=s3cret")
+
+        with pytest.raises(EngineError) as caught:
+            asked.ask("an upload", fail, 0.0, again="busy")
+        assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_types_that_the_hub_does_not_take_are_refused(hub: HubServer, tmp_path: Path, open_model: Opener) -> None:

@@ -70,6 +70,21 @@ def test_a_table_may_lack_what_few_need(tmp_path: Path) -> None:
     assert (row.extra, row.set_size) == ("", 3)
 
 
+@pytest.mark.parametrize(
+    ("cells", "named"),
+    [
+        (f"{'9' * 5000},32", r"line 2: BATCH_SIZE is '9{40}': give a whole number from 1 to 4096$"),
+        ("4097,32", "line 2: BATCH_SIZE is '4097'"),
+        ("4,8193", "line 2: IMAGE_SIZE is '8193': give a whole number from 1 to 8192$"),
+        ("0,32", "line 2: BATCH_SIZE is '0'"),
+    ],
+)
+def test_a_size_that_nobody_means_is_refused(tmp_path: Path, cells: str, named: str) -> None:
+    with pytest.raises(OptionsError, match=named):
+        read_table(saved(tmp_path, HEADER, LINE.replace("4,32", cells)))
+    assert read_table(saved(tmp_path, HEADER, LINE.replace("4,32", "4096,8192")))
+
+
 def test_a_model_without_an_objective_is_its_best_throughput(published: FigureTable) -> None:
     assert published.find("resnet50") is published.find("resnet50/best-throughput")
     assert published.find("resnet50") is not published.find("resnet50/best-latency")

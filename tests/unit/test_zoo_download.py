@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -21,7 +22,7 @@ HINT = "; without network: --weights random$"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers by path: /whole, /short (breaks off), /stalled (until the server stops), /missing."""
+    """Answers by path: /whole, /short (breaks off), /stalled and /trickle (until the server stops), /missing."""
 
     server: "WeightsServer"
 
@@ -40,6 +41,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(WEIGHTS[:100])
         if self.path.startswith("/stalled"):
             self.server.is_over.wait(30)
+        if self.path.startswith("/trickle"):
+            with suppress(OSError):  # he who asked has gone
+                while not self.server.is_over.wait(0.02):
+                    self.wfile.write(b"x")
         if self.path.startswith("/whole"):
             self.wfile.write(WEIGHTS[100:])
 
@@ -105,6 +110,25 @@ def test_a_server_that_stops_in_the_middle_is_not_waited_for(server: WeightsServ
         fetch(f"{server.url}/stalled/{NAME}", tmp_path / NAME, "net", timeouts_s=(5, 0.2))
     assert time.monotonic() - begun < 10
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_too_large_or_comes_too_slowly_is_not_waited_for(server: WeightsServer, tmp_path: Path) -> None:
+    url = f"{server.url}/whole/{NAME}"
+    with pytest.raises(ModelError, match=f"it is larger than 1,000 bytes{HINT}"):
+        fetch(url, tmp_path / NAME, "net", max_bytes=1000)
+    begun = time.monotonic()
+    with pytest.raises(ModelError, match=f"bytes in 0.2 s is too slow{HINT}"):
+        fetch(f"{server.url}/trickle/{NAME}", tmp_path / NAME, "net", max_time_s=0.2)
+    assert time.monotonic() - begun < 10
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_there_and_another_than_its_name_says_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(b"somebody's")
+    with pytest.raises(ModelError, match=rf"^the weights of net in {path} are another file .*: delete it$"):
+        fetch(f"{NOWHERE}/{NAME}", path, "net")
+    assert path.read_bytes() == b"somebody's"
 
 
 def test_where_nothing_listens_it_fails_at_once(tmp_path: Path) -> None:

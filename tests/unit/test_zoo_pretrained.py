@@ -1,8 +1,11 @@
 """Trained weights: from the caches, never as pickles that run, and one line where they cannot be fetched."""
 
+import hashlib
+import io
 import json
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Hub":
     """torch's cache, empty, and no way to fill it."""
     need("torchvision")
     for name, value in PROXIES.items():
@@ -33,7 +36,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
-    return folder
+    return Hub(folder, monkeypatch)
 
 
 def weights_of(name: str) -> Any:
@@ -43,13 +46,24 @@ def weights_of(name: str) -> Any:
     return get_model_weights(architecture.source)[architecture.pretrained]
 
 
-def keep(state: object, name: str, hub: Path) -> Path:
-    """Put weights where torchvision would have put those of that name."""
-    import torch
+@dataclass(frozen=True)
+class Hub:
+    """torch's cache."""
 
-    path = hub / str(weights_of(name).url).rpartition("/")[2]
-    torch.save(state, path)
-    return path
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def keep(self, state: object, name: str, cut_to: int | None = None) -> Path:
+        """Put weights where torchvision would have put those of that name, and have it ask for just these."""
+        import torch
+
+        file = io.BytesIO()
+        torch.save(state, file)
+        data = file.getvalue()[:cut_to]
+        path = self.folder / f"{name}-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+        path.write_bytes(data)
+        self.monkeypatch.setattr(weights_of(name).value, "url", f"{NOWHERE}/{path.name}")
+        return path
 
 
 def test_every_one_of_torchvision_has_weights_and_resnet50_its_second() -> None:
@@ -64,9 +78,9 @@ def test_every_one_of_torchvision_has_weights_and_resnet50_its_second() -> None:
     assert files["vit_b_16"] == "vit_b_16-c867db91.pth"
 
 
-def test_weights_of_the_cache_need_no_network(hub: Path) -> None:
+def test_weights_of_the_cache_need_no_network(hub: Hub) -> None:
     trained = build(ARCHITECTURES["squeezenet1_1"], "random", SIDE_PX, seed=5)
-    keep(trained.module.state_dict(), "squeezenet1_1", hub)
+    hub.keep(trained.module.state_dict(), "squeezenet1_1")
     built = build(ARCHITECTURES["squeezenet1_1"], "pretrained", SIDE_PX)
     batch = pictures(SIDE_PX)
     assert built.weights == "pretrained"
@@ -74,7 +88,7 @@ def test_weights_of_the_cache_need_no_network(hub: Path) -> None:
     assert np.array_equal(built.answer(batch), trained.answer(batch))
 
 
-def test_the_old_names_of_densenet_are_known(hub: Path) -> None:
+def test_the_old_names_of_densenet_are_known(hub: Hub) -> None:
     import torch
     from torchvision.models import get_model
 
@@ -82,7 +96,7 @@ def test_the_old_names_of_densenet_are_known(hub: Path) -> None:
     state = get_model("densenet121", weights=None).state_dict()
     old = {name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): tensor for name, tensor in state.items()}
     assert old.keys() != state.keys()
-    keep(old, "densenet121", hub)
+    hub.keep(old, "densenet121")
     built = build(ARCHITECTURES["densenet121"], "pretrained", SIDE_PX).module.state_dict()
     assert built.keys() == state.keys()
     assert all(torch.equal(built[name], state[name]) for name in state)
@@ -110,22 +124,29 @@ class _Runs:
         return os.mkdir, (str(self._path),)
 
 
-def test_a_pickle_in_the_cache_is_never_run(hub: Path, tmp_path: Path) -> None:
-    path = keep({"features.0.weight": _Runs(tmp_path / "ran")}, "squeezenet1_1", hub)
+def test_a_pickle_in_the_cache_is_never_run(hub: Hub, tmp_path: Path) -> None:
+    path = hub.keep({"features.0.weight": _Runs(tmp_path / "ran")}, "squeezenet1_1")
     with pytest.raises(ModelError, match=f"^the weights of squeezenet1_1 in {path} cannot be read: ") as error:
         build(ARCHITECTURES["squeezenet1_1"], "pretrained", SIDE_PX)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_damaged_file_in_the_cache_is_named(hub: Path) -> None:
-    path = keep({}, "squeezenet1_1", hub)
-    path.write_bytes(path.read_bytes()[:100])
+def test_weights_that_nobody_published_are_not_taken(hub: Hub) -> None:
+    strange = build(ARCHITECTURES["squeezenet1_1"], "random", SIDE_PX, seed=5).module.state_dict()
+    path = hub.keep(strange, "squeezenet1_1")
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(ModelError, match=f"^the weights of squeezenet1_1 in {path} are another file than its name"):
+        build(ARCHITECTURES["squeezenet1_1"], "pretrained", SIDE_PX)
+
+
+def test_a_damaged_file_in_the_cache_is_named(hub: Hub) -> None:
+    path = hub.keep({}, "squeezenet1_1", cut_to=100)
     with pytest.raises(ModelError, match=f"^the weights of squeezenet1_1 in {path} cannot be read: "):
         build(ARCHITECTURES["squeezenet1_1"], "pretrained", SIDE_PX)
 
 
-def test_without_network_torchvision_fails_at_once_and_names_the_way_out(hub: Path) -> None:
+def test_without_network_torchvision_fails_at_once_and_names_the_way_out(hub: Hub) -> None:
     begun = time.monotonic()
     with pytest.raises(ModelError) as error:
         build(ARCHITECTURES["resnet-50"], "pretrained", SIDE_PX)
@@ -134,7 +155,7 @@ def test_without_network_torchvision_fails_at_once_and_names_the_way_out(hub: Pa
         "the proxy gives no connection; without network: --weights random"
     )
     assert time.monotonic() - begun < 20
-    assert not list(hub.iterdir())
+    assert not list(hub.folder.iterdir())
 
 
 #: Builds both of Hugging Face's: from a cache that holds small ones, and from an empty one.
@@ -148,20 +169,22 @@ import numpy as np, torch, transformers, os
 from engine.models.zoo import from_transformers
 said = {}
 home = Path(os.environ["HF_HOME"])
+os.chdir(home)
 for name, side_px, changes in (
     ("resnet-152", 64, {"depths": [1, 1, 1, 1], "hidden_sizes": [4, 4, 4, 4], "embedding_size": 4}),
     ("vit-base-patch16-224", 48, {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
                                   "intermediate_size": 8}),
 ):
     architecture = ARCHITECTURES[name]
+    kind, config = from_transformers._described(architecture)
+    config.update(changes)
+    model = kind(config)
+    model.save_pretrained(home / architecture.source)  # in the current directory: not to be taken
     begun = time.monotonic()
     try:
         build(architecture, "pretrained", side_px)
     except ModelError as exc:
         said[name] = [str(exc), time.monotonic() - begun]
-    kind, config = from_transformers._described(architecture)
-    config.update(changes)
-    model = kind(config)
     folder = home / "hub" / ("models--" + architecture.source.replace("/", "--"))
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text("0" * 40)

@@ -30,7 +30,10 @@ _TALKATIVE = {
     "backoff": logging.CRITICAL,
 }
 _BOX = re.compile(r"[┌┐└┘─|]+")
-_QUERY = re.compile(r"(https?://[^\s?]+|url: /[^\s?]+)\?\S+")
+#: What is after the path of an address, which may be a signature.
+_QUERY = re.compile(r"((?:https?:)?//[^\s?]+|url: [^\s?]+)\?\S+", re.IGNORECASE)
+#: What is left of one that a blank has cut. Source: AWS, "Authenticating requests: using query parameters".
+_SECRET = re.compile(r"((?:X-Amz-[\w-]+|Signature|AWSAccessKeyId|Policy)=)[^\s&]+", re.IGNORECASE)
 #: The client itself has tried a refused call for half a minute before it gives up.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 60.0
 #: When something is asked again, until its deadline. `always`: after all but a refusal, for what may be asked twice.
@@ -70,10 +73,10 @@ class Hub:
             self.client.set_verbose(False)
         except EngineError:
             raise
-        except Exception as exc:  # whatever a broken configuration file makes it raise
+        except Exception as exc:  # noqa: BLE001 - whatever a broken configuration file makes it raise
             raise BackendError(
                 f"there is no token for AI Hub: {plain(exc)}: `qai-hub configure --api_token TOKEN`"
-            ) from exc
+            ) from None
         self.package: Any = require("qai_hub.client", "qai_hub", "pip install qai_hub")
 
     def find_device(self, name: str | None) -> Any:
@@ -151,16 +154,16 @@ class Hub:
             except EngineError:
                 raise
             except (self.package.UserError, ValueError, AssertionError) as exc:
-                raise _refusal(what, exc) from exc
-            except Exception as exc:
+                raise _refusal(what, exc) from None  # what caused it holds addresses with signatures
+            except Exception as exc:  # noqa: BLE001 - whatever the client raises becomes one of ours
                 is_unheard = isinstance(exc, self.package.RateLimitedError)
                 is_busy = is_unheard or (again != "unheard" and _GAVE_UP_BUSY in str(exc.__cause__))
                 if not (is_busy or again == "always") or time.monotonic() + wait_s > deadline_s:
                     if is_busy:
-                        raise NotYetError(f"AI Hub is too busy for {what}: {plain(exc)}") from exc
+                        raise NotYetError(f"AI Hub is too busy for {what}: {plain(exc)}") from None
                     raise UnreachableError(
                         f"AI Hub does not answer as it should when asked for {what}: {plain(exc)}"
-                    ) from exc
+                    ) from None
                 log.warning("AI Hub: %s: %s; asked again in %.0f s", what, plain(exc), wait_s)
                 self.pause(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
@@ -195,10 +198,10 @@ def default_connect(profile: str | None) -> Any:
     return package.Client(profile=profile)
 
 
-def plain(exc: BaseException) -> str:
-    """Return what the client says in one line, without its box and without the signature of an address."""
-    text = " ".join(_BOX.sub(" ", str(exc)).split())
-    return _QUERY.sub(r"\1?…", text).rstrip(".") or type(exc).__name__
+def plain(said: BaseException | str) -> str:
+    """Return what the client or AI Hub says in one line, without its box and without the signature of an address."""
+    text = " ".join(_BOX.sub(" ", str(said)).split())
+    return _SECRET.sub(r"\1…", _QUERY.sub(r"\1?…", text)).rstrip(".") or type(said).__name__
 
 
 def _or(names: Iterable[str]) -> str:

@@ -118,7 +118,7 @@ def await_job(hub: Hub, job: Any, deadline_s: float, *, whose: str = "AI Hub") -
         if status.success:
             return
         if status.failure:
-            raise RefusedError(f"AI Hub: {name} failed: {_one_line(status.message)} ({job.url})")
+            raise RefusedError(f"AI Hub: {name} failed: {plain(status.message or 'it does not say why')} ({job.url})")
         if time.monotonic() + own.poll_interval > deadline_s:
             raise NotYetError(
                 f"AI Hub: {name} is still {status.code} after {own.job_timeout:g} s and is given up ({job.url}): "
@@ -213,6 +213,3 @@ def _write(note: Path, content: Mapping[str, str]) -> None:
     except OSError as exc:
         raise CompileError(f"{note} cannot be written: {exc.strerror}: give another output_dir") from exc
 
-
-def _one_line(text: str | None) -> str:
-    return " ".join((text or "it does not say why").split())

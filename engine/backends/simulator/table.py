@@ -13,6 +13,9 @@ from engine.errors import OptionsError
 PUBLISHED = Path(__file__).with_name("aic100_cv_classifiers.csv")
 #: What a program is compiled for.
 Objective = Literal["best-latency", "best-throughput", "balanced"]
+#: More than any card holds, and than any classifier is shown.
+MAX_BATCH_SIZE, MAX_IMAGE_SIZE_PX = 4096, 8192
+_MAX_DIGITS, _SHOWN_CHARS = 9, 40
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 BEST_THROUGHPUT: Objective = "best-throughput"
 
@@ -138,6 +141,8 @@ def _number(cells: Mapping[str, str | None], column: str, where: str) -> float:
 
 def _count(cells: Mapping[str, str | None], column: str, where: str) -> int:
     text = _text(cells, column, where)
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise OptionsError(f"{where}: {column} is {text!r}: give a whole number above 0")
+    most = MAX_IMAGE_SIZE_PX if column == "IMAGE_SIZE" else MAX_BATCH_SIZE
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+    if not (is_number and 1 <= int(text) <= most):
+        raise OptionsError(f"{where}: {column} is {text[:_SHOWN_CHARS]!r}: give a whole number from 1 to {most}")
     return int(text)

@@ -1,15 +1,19 @@
 """Classifiers of Hugging Face. Imports transformers: only `building` imports this."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import constants
+from huggingface_hub import constants, snapshot_download
 from torch import nn
 
 from engine.errors import first_line
 from engine.models.zoo.catalog import CLASSES, Architecture
 from engine.models.zoo.download import cannot_fetch, check_reachable
+
+#: What is wanted of a repository.
+_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
 
 
 class LogitsOnly(nn.Module):  # type: ignore[misc]  # torch has no types here
@@ -41,8 +45,10 @@ def build_pretrained(architecture: Architecture, image_size_px: int) -> nn.Modul
     kind, _ = _described(architecture)
 
     def load(*, local_files_only: bool) -> Any:
+        # By the path in the cache: a name would also be that of a folder in the current directory.
+        folder = snapshot_download(architecture.source, allow_patterns=_FILES, local_files_only=local_files_only)
         # No pickles, and no code from the repository.
-        return kind.from_pretrained(architecture.source, use_safetensors=True, local_files_only=local_files_only)
+        return kind.from_pretrained(Path(folder).absolute(), use_safetensors=True, local_files_only=True)
 
     try:
         model = load(local_files_only=True)
