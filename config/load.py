@@ -224,6 +224,8 @@ def _one_line(exc: ValidationError, origins: Mapping[str, str]) -> str:
     name = next(iter(error.get("ctx", {})), "")
     info = next((info for known, info in known_settings() if known == path), None)
     bound = next((getattr(each, name) for each in info.metadata if hasattr(each, name)), None) if info else None
+    if error["type"] == "int_parsing":
+        message = "input should be a valid integer: write digits alone, such as 1000"
     if isinstance(bound, timedelta) and error["type"] in _BOUNDS:  # in Python's words otherwise
         message = f"{_BOUNDS[error['type']]} {format_duration(bound)}"
     if not path:  # several settings do not go together

@@ -353,7 +353,9 @@ class PlanSettings(Group):
         None, min_length=1, description="the model's name in the published figures, such as resnet50"
     )
     objective: Literal["best-throughput", "best-latency", "balanced"] | None = Field(
-        None, description="how it is compiled for the card (default: whichever needs the fewest cards)"
+        None,
+        description="how it is compiled for the card; a model has figures of one or two of them (default: whichever "
+        "needs the fewest cards)",
     )
     latency_budget: Duration = Field(
         _duration("200ms"),

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine.backends.base import Backend, HostOptions
 from engine.backends.registry import backend_class, default_backend
@@ -23,6 +23,32 @@ _INEXACT = frozenset({CARD_BACKEND, "qnn", "qai_hub"})
 _SLOW_MACHINE_S = 1800.0
 #: What only a card's compiler hears of, beside the cores.
 _COMPILED = ("ols", "mos", "extra")
+
+
+class CardProgram(Protocol):
+    """How a model is compiled for a card: a plan, or a row of the table."""
+
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def cores(self) -> int: ...  # noqa: D102
+    @property
+    def ols(self) -> int: ...  # noqa: D102
+    @property
+    def mos(self) -> str: ...  # noqa: D102
+    @property
+    def extra(self) -> str: ...  # noqa: D102
+
+
+def compile_keywords(program: CardProgram) -> dict[str, Any]:
+    """Return the keywords of a `Session` that compile such a program for a card; all programs are of fp16."""
+    said: dict[str, Any] = {
+        "aic_num_cores": program.cores,
+        "ols": program.ols,
+        "convert_to_fp16": True,
+        "stats_batchsize": program.batch_size,
+    }
+    return said | {name: value for name, value in (("mos", program.mos), ("extra_flags", program.extra)) if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +131,7 @@ class Device:
         if issubclass(self.backend.Own, HostOptions):
             said["inference_threads"] = max(1, self.cpu_cores // (activations * set_size))
         if self.is_card:
-            said |= {
-                "aic_num_cores": plan.cores,
-                "ols": plan.ols,
-                "convert_to_fp16": True,
-                "stats_batchsize": plan.batch_size,
-                "extra_flags": plan.extra,
-            } | ({"mos": plan.mos} if plan.mos else {})
+            said |= compile_keywords(plan)
         if self.options_path is not None:
             said["options_path"] = str(self.options_path)
         if self.is_simulator:
@@ -181,7 +201,7 @@ def simulated(plan: RunPlan) -> tuple[CardFigures, Path]:
         )
         raise PlanError(
             f"nobody has measured {plan.model} with batches of {plan.batch_size} on {plan.cores} cores, so there is "
-            f"nothing to simulate: there are batches of {there_are}; leave --batch-size and --cores "
+            f"nothing to simulate: there are {there_are}; leave --batch-size and --cores "
             "out, or give another --backend"
         )
     return next((found for found in fitting if found[0].objective == plan.objective), fitting[0])

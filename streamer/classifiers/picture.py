@@ -74,19 +74,24 @@ def _grid_line(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 class _Axis:
-    """A logarithmic axis that holds some values, with 1, 2 and 5 of each decade as ticks."""
+    """A logarithmic axis that holds some values, with 1, 2 and 5 of each decade as ticks, else with nearer ones.
+
+    The nearer ones are so near that any three span less than the least axis: of two points alike it has two.
+    """
 
     def __init__(self, values: Sequence[float], begin: float, end: float) -> None:
         low, high = (min(values), max(values)) if values else (1.0, 10.0)
         self._begin, self._end = begin, end
         # Room on either side, also where all values are one.
         self._low, self._high = math.log10(low / 1.6), math.log10(high * 1.6)
-        self.ticks = [
-            value
-            for decade in range(math.floor(self._low), math.ceil(self._high) + 1)
-            for value in (10.0**decade, 2 * 10.0**decade, 5 * 10.0**decade)
-            if self._low <= math.log10(value) <= self._high
-        ]
+        ticks = self._within((1, 2, 5))
+        self.ticks = ticks if len(ticks) > 1 else self._within((1, 1.5, 2, 3, 5, 7))
+
+    def _within(self, steps: Sequence[float]) -> list[float]:
+        """Return these steps of each decade, as far as they are on the axis."""
+        decades = range(math.floor(self._low), math.ceil(self._high) + 1)
+        values = [step * 10.0**decade for decade in decades for step in steps]
+        return [value for value in values if self._low <= math.log10(value) <= self._high]
 
     def place(self, value: float) -> float:
         """Return where a value is, in pixels."""

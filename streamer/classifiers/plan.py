@@ -1,7 +1,6 @@
 """What one run is: each value from the command line, else from the look-up table, else the vendor's default. Pure."""
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,15 +18,17 @@ from engine.backends.simulator.table import (
 )
 from engine.models.zoo.catalog import DEFAULT_OPSET, Architecture
 from streamer.classifiers.errors import PlanError
+from streamer.classifiers.extra_flags import wrong_with
 from streamer.terminal import is_harmless
 
-Origin = Literal["flag", "table", "default", "search"]
+Origin = Literal["flag", "table", "default", "search", "raised"]
 
 ORIGIN_WORDS: Mapping[Origin, str] = {
     "flag": "given",
     "table": "from the table",
     "default": "by default",
     "search": "found by the search",
+    "raised": "raised for the model",
 }
 
 #: Source: quic/cloud-ai-sdk models/vision/classification/run_cv_classifier.py, whose choices these are.
@@ -207,10 +208,8 @@ def _check(plan: RunPlan) -> None:
     for name, most in (("batch_size", MAX_BATCH_SIZE), ("image_size_px", MAX_IMAGE_SIZE_PX)):
         if getattr(plan, name) > most:
             raise PlanError(f"{plan.model}: {name} is {_said(plan, name)}: it is {most} at the most")
-    if not (is_harmless(plan.extra) and _is_split(plan.extra)):
-        raise PlanError(
-            f"{plan.model}: extra is {_said(plan, 'extra')}: give flags in one line, every quotation mark closed"
-        )
+    if wrong := wrong_with(plan.extra):
+        raise PlanError(f"{plan.model}: extra is {_said(plan, 'extra')}: {wrong}")
     if not is_harmless(str(plan.table.resolve())):
         raise PlanError(f"the table {str(plan.table)!r}: there are control characters in its path: give it another")
     if plan.mos and not _MOS.fullmatch(plan.mos):
@@ -220,15 +219,6 @@ def _check(plan: RunPlan) -> None:
             f"{plan.model}: cores {_said(plan, 'cores')} × instances {_said(plan, 'instances')} are "
             f"{plan.cores * plan.instances}, and the card has {CARD_CORES}: give fewer --cores or --instances"
         )
-
-
-def _is_split(text: str) -> bool:
-    """Tell whether a shell could split it into words."""
-    try:
-        shlex.split(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _said(plan: RunPlan, name: str) -> str:

@@ -13,6 +13,8 @@ from streamer.classifiers.plan import RunPlan
 from streamer.csv_cells import csv_cell
 
 _SHOWN_VALUES = 5
+#: With fewer, the 95th percentile is the largest value.
+_FEWEST_FOR_P95 = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,13 @@ class Timing:
         """Return what a session's benchmark comes to."""
         percentiles = (result.latency_ms(share) for share in (0.5, 0.95, 0.99))
         return cls(result.images_per_s, result.inf_completed, result.inf_time, *percentiles)
+
+    @property
+    def notes(self) -> list[str]:
+        """What somebody should know who reads it, a line each."""
+        if self.batches >= _FEWEST_FOR_P95:
+            return []
+        return [f"{self.batches} batches are too few for a p95, which is the longest: a longer --time, or -b 1"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,14 +143,20 @@ CSV_COLUMNS = (
 )  # fmt: skip
 
 
-def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows of `as_json` as CSV; a model that failed has its name and the error alone."""
+def csv_text(rows: Sequence[Mapping[str, object]], *, has_header: bool = True) -> str:
+    """Return rows of `as_json` as CSV; a model that failed has its name and the error alone.
+
+    Args:
+        rows: What was found.
+        has_header: Whether they begin the file.
+    """
     import csv
     import io
 
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    if has_header:
+        writer.writeheader()
     for row in rows:
         writer.writerow({name: "" if value is None else csv_cell(value) for name, value in row.items()})
     return text.getvalue()

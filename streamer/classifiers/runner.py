@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.backends.qaic.compiler import find_compiler
 from engine.backends.qaic.sdk import find_sdk
 from engine.models.files import locate_model
 from engine.models.zoo.agreement import compare
 from engine.models.zoo.building import Weights, ZooModel, build
 from engine.models.zoo.catalog import CLASSES, find_architecture
-from engine.models.zoo.export import export_onnx
+from engine.models.zoo.export import check_opset, export_onnx
 from engine.session_keywords import read_keywords
 from streamer.classifiers.card_profile import profile_on_card
 from streamer.classifiers.commands import batch_io, card_commands, streamer_commands
@@ -51,7 +52,7 @@ class ClassifierRun:
             ClassifierError: A file is in the way, or the answers are of a wrong shape.
             EngineError: The model, the device, or what was asked of them.
         """
-        self._device.keywords(self._plan, self.directory.compiled, has_open_batch=True)  # refused before hours of work
+        self.check()
         with self.directory.opened():
             exported = self._prepare(say)
             compiled = self._compile(exported, say)
@@ -72,6 +73,18 @@ class ClassifierRun:
             return self._measure(exported, compiled, say)
 
     # Making.
+
+    def check(self) -> None:
+        """Refuse what cannot be made or run, before anything is made, and before torch is loaded.
+
+        Raises:
+            PlanError: The simulator has no figures for it.
+            EngineError: There is no such opset, or nothing that compiles.
+        """
+        check_opset(find_architecture(self._plan.model), self._plan.opset)
+        self._device.keywords(self._plan, self.directory.compiled, has_open_batch=True)
+        if self._device.is_card:
+            find_compiler(find_sdk())
 
     def export(self, say: Say) -> tuple[ZooModel, Exported]:
         """Build the model, and export it; the working directory is open.
@@ -140,6 +153,8 @@ class ClassifierRun:
 
     def _measure(self, exported: Exported, compiled: Compiled, say: Say) -> Report:
         plan, directory, device = self._plan, self.directory, self._device
+        if exported.opset != exported.asked_opset:
+            plan = plan.changed(origins={**plan.origins, "opset": "raised"})
         pictures = self._read(directory.input, plan.shape)
         reference = self._read(directory.reference, (plan.batch_size, CLASSES))
         program = directory.root / compiled.program
@@ -147,7 +162,8 @@ class ClassifierRun:
         if measured.answers.shape != reference.shape:
             raise ClassifierError(f"{plan.model} gave {measured.answers.shape} on {device.name}, not {reference.shape}")
         directory.write(directory.output, measured.answers.tobytes())
-        notes = [*exported.notes, *device.notes(plan)]
+        timing = Timing.of(measured.result)
+        notes = [*exported.notes, *device.notes(plan), *timing.notes]
         if device.is_card:
             say("profiling")
             notes += profile_on_card(plan, directory, find_sdk())
@@ -159,7 +175,7 @@ class ClassifierRun:
             weights=exported.weights,
             opset=exported.opset,
             concurrency=measured.concurrency,
-            timing=Timing.of(measured.result),
+            timing=timing,
             answers=measured.answers,
             agreement=compare(measured.answers, reference),
             is_judged=device.is_exact,

@@ -45,6 +45,7 @@ def tune(
     """
     begin = started(plan, device)
     run = ClassifierRun(begin, device, weights, base)
+    run.check()
     with run.directory.opened():
         _, exported = run.export(say)
         space = space_of(begin, device, has_open_batch=exported.batch_size is None)

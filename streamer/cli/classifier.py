@@ -74,41 +74,11 @@ def _run_one(arguments: Namespace, device: "Device", plan: "RunPlan") -> int:
 
 
 def _run_all(arguments: Namespace, device: "Device", table: "LookUpTable") -> int:
-    """Run every model; one that fails stops none of the others."""
-    from engine.errors import first_line
-    from engine.models.zoo.catalog import ARCHITECTURES
-    from streamer.cli.classifier_report import point_of, print_all, print_notes, say_aside, write_files
-    from streamer.cli.progress import ProgressBar
-    from streamer.terminal import print_json
+    from streamer.cli.classifier_all import run_all
 
-    reports: list[Report] = []
-    failures: dict[str, str] = {}
-    with ProgressBar("") as progress:
-        for number, name in enumerate(ARCHITECTURES):
-
-            def say(doing: str, number: int = number, name: str = name) -> None:
-                progress(number, len(ARCHITECTURES), f"{name}: {doing}")
-
-            try:
-                report = _report(arguments, device, _plan(arguments, name, table), say)
-            except Exception as exc:  # noqa: BLE001 - whatever it is, the others are run
-                is_known = isinstance(getattr(exc, "exit_code", None), int)
-                failures[name] = first_line(exc) if is_known else f"{type(exc).__name__}: {first_line(exc)}"
-                say_aside(f"{name}: {failures[name]}")
-                continue
-            reports.append(report)
-            print_notes(report.notes, name)
-            if report.is_wrong:
-                failures[name] = _difference(report)
-    rows = [report.as_json() | {"error": failures.get(report.plan.model)} for report in reports]
-    done = {report.plan.model for report in reports}
-    rows += [{"model": name, "error": error} for name, error in failures.items() if name not in done]
-    if arguments.json:
-        print_json({"backend": device.name, "done": len(reports), "failed": len(failures), "results": rows})
-    else:
-        print_all(reports, failures)
-    write_files(arguments, rows, point_of(reports), f"{len(reports)} classifiers on back end {device.name}")
-    return 1 if failures else 0
+    return run_all(
+        arguments, device.name, lambda name, say: _report(arguments, device, _plan(arguments, name, table), say)
+    )
 
 
 def _tune(arguments: Namespace, device: "Device", plan: "RunPlan") -> int:
@@ -203,17 +173,11 @@ def _wishes(arguments: Namespace) -> "Wishes":
 
 def _exit_code(report: "Report") -> int:
     if report.is_wrong:
-        from streamer.cli.classifier_report import say_aside
+        from streamer.cli.classifier_report import difference, say_aside
 
-        say_aside(f"{_PROGRAM}: {report.plan.model}: {_difference(report)}")
+        say_aside(f"{_PROGRAM}: {report.plan.model}: {difference(report)}")
         return 1
     return 0
-
-
-def _difference(report: "Report") -> str:
-    agreement = report.agreement
-    classes = "the same top classes" if agreement.same_top_class else "other top classes"
-    return f"answers differ from torch's by {agreement.max_abs_difference:.3g}, with {classes}"
 
 
 COMMAND = Command(

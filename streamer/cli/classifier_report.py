@@ -72,6 +72,20 @@ def print_trials(search: Search) -> None:
     print_table("batch, instances (A) and set size", ("trial", "images/s", "latency p95 ms", "error"), rows)
 
 
+def outcome(report: Report) -> str:
+    """Return how fast a run was, and how right, in one line."""
+    timing, agreement = report.timing, report.agreement
+    said = difference(report) if report.is_wrong else f"{agreement.max_abs_difference:.2g} from torch{_top(report)}"
+    return f"{timing.images_per_s:,.1f} Inf/s, p95 {timing.latency_p95_ms:.2f} ms a batch, {said}"
+
+
+def difference(report: Report) -> str:
+    """Return how far wrong answers are from torch's."""
+    agreement = report.agreement
+    classes = "the same top classes" if agreement.same_top_class else "other top classes"
+    return f"answers differ from torch's by {agreement.max_abs_difference:.3g}, with {classes}"
+
+
 def print_notes(notes: Sequence[str], model: str = "") -> None:
     """Print notes on standard error, a line each."""
     for note in notes:
@@ -134,6 +148,15 @@ def write_files(
     """
     if arguments.csv is not None:
         write_text(arguments.csv, csv_text(rows))
+    draw(arguments, points, title)
+
+
+def draw(arguments: Namespace, points: Sequence[Point], title: str) -> None:
+    """Write `--picture`, where it is given.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     if arguments.picture is not None:
         write_text(arguments.picture, svg(points, title))
 

@@ -2,8 +2,9 @@
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from streamer.cli.command import UsageError
 
@@ -45,6 +46,38 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as exc:
         raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
+
+
+class GrowingText:
+    """A `writable` file that is there as far as it has come; for a `with` block.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("w", encoding="utf-8", newline="")
+        except OSError as exc:
+            raise OutputError(f"cannot write {path}: {exc.strerror}") from exc
+
+    def __enter__(self) -> Self:
+        """Begin to write."""
+        return self
+
+    def add(self, text: str) -> None:
+        """Write more of it, at once."""
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as exc:
+            raise OutputError(f"cannot write {self._path}: {exc.strerror}") from exc
+
+    def __exit__(self, *_: object) -> None:
+        """Close it; what was written is there already."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def add_output_flags(parser: ArgumentParser, what: str) -> None:

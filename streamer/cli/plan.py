@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from config.errors import ConfigError
 from config.settings import PlanSettings
 from streamer.cli.command import Call, Command
-from streamer.cli.output_file import drawing, write_text
+from streamer.cli.output_file import drawing, writable, write_text
 
 if TYPE_CHECKING:
     from engine.backends.simulator.figures import CardFigures, FigureTable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from streamer.sizing.wish import Wish
 
 _PICTURES = 16
+#: Frames that are larger than what pictures of the size come to, by so much.
+_LARGER = 1.2
 
 
 def _run(call: Call) -> int:
@@ -29,6 +31,8 @@ def _run(call: Call) -> int:
     from streamer.cli.broker import show_start
     from streamer.sizing.bench import Bench
     from streamer.sizing.host import other_work
+    from streamer.sizing.commands import options_text
+    from streamer.sizing.hints import hints
     from streamer.sizing.measure import host_cost, reference
     from streamer.sizing.picture import svg
     from streamer.sizing.pictures import pictures
@@ -44,29 +48,44 @@ def _run(call: Call) -> int:
     table = read_figures()
     programs = _programs(table, settings)
     seen = pictures(_PICTURES, settings.short_side, settings.frame_bytes)
-    wish = _wish(settings, int(settings.frame_bytes or sum(map(len, seen)) // len(seen)))
+    seen_bytes = sum(map(len, seen)) // len(seen)
+    wish = _wish(settings, int(settings.frame_bytes or seen_bytes))
     is_measured = not arguments.no_measure and None in (settings.decode_us, settings.stream_us)
     found = None
     warning = other_work(os.getloadavg()[0], os.cpu_count() or 1) if is_measured or arguments.verify else None
-    if warning is not None:
-        _say(warning)
+    warnings = [warning] if warning is not None else []
+    if wish.frame_bytes > seen_bytes * _LARGER:
+        warnings.append(
+            f"a JPEG whose short side is {settings.short_side} has {seen_bytes:,} bytes at the most, and not "
+            f"{wish.frame_bytes:,}: what the rest costs goes by reference figures; give the frames' --short-side"
+        )
+    for each in warnings:
+        _say(each)
     with ExitStack() as stack:
         bench = stack.enter_context(Bench(seen, show_start)) if is_measured or arguments.verify else None
-        host = reference(settings.short_side)
+        host = reference(settings.short_side, wish.frame_bytes)
         if bench is not None and is_measured:
             _say("measuring what a frame costs this host, under a minute (--no-measure goes by reference figures)")
             host = host_cost(bench, list(table.rows.values()), seen, programs[0].image_size_px, _say)
-        plan = make_plan(programs, wish, _with_given(host, settings))
+            host = host.with_more(wish.frame_bytes - seen_bytes)
+        host = _with_given(host, settings)
+        plan = make_plan(programs, wish, host)
+        if plan.broker.warning is not None:
+            warnings.append(plan.broker.warning)
+            _say(plan.broker.warning)
+        options_path = str(arguments.options) if arguments.options is not None else None
+        if arguments.options is not None:
+            write_text(arguments.options, options_text(plan))
         if arguments.picture is not None:
             write_text(arguments.picture, svg(plan))
         if bench is not None and arguments.verify:
             _say("trying one worker of the plan on a simulated card, about three minutes")
             found = verify(plan, bench, _say)
     if arguments.json:
-        warnings = [warning] if warning is not None else []
-        print_json(as_json(plan, warnings) | ({"verify": verification_as_json(found)} if found is not None else {}))
+        said = as_json(plan, warnings, hints(plan, programs, host), options_path)
+        print_json(said | ({"verify": verification_as_json(found)} if found is not None else {}))
     else:
-        _print(plan, found)
+        _print(plan, hints(plan, programs, host), options_path, found)
     return 0 if found is None or found.has_held else 1
 
 
@@ -90,11 +109,23 @@ def _programs(table: "FigureTable", settings: PlanSettings) -> "list[CardFigures
     Raises:
         OptionsError: There is none.
     """
-    model = settings.model or ""
+    model = _known_model(table, settings.model or "")
     if settings.objective is not None:
         return [table.find(f"{model}/{settings.objective}")]
     first = table.find(model)
     return [first, *(row for row in table.rows.values() if row.model == model and row is not first)]
+
+
+def _known_model(table: "FigureTable", given: str) -> str:
+    """Return the name in the table: a file may be given instead, as `streamer classifier` makes them or another one."""
+    from pathlib import PurePath
+
+    path = PurePath(given)
+    models = {row.partition("/")[0] for row in (*table.rows, *table.unmeasured)}
+    if given in models or path.suffix != ".onnx":
+        return given
+    name = path.parent.parent.name if path.parts[-2:] == ("model", "model.onnx") else path.stem
+    return name if name in models else given
 
 
 def _with_given(host: "HostCost", settings: PlanSettings) -> "HostCost":
@@ -126,18 +157,19 @@ def _play(order: str) -> int:
     return 0
 
 
-def _print(plan: "Plan", found: "Verification | None") -> None:
+def _print(plan: "Plan", hints: list[str], options_path: str | None, found: "Verification | None") -> None:
     from streamer.sizing.report import as_rows, shown_commands, verification_rows
+    from streamer.sizing.words import counted
     from streamer.terminal import print_table
 
     wish = plan.wish
     print_table(
-        f"{wish.cameras:,} cameras of {wish.fps:g} frames/s, {wish.budget_s * 1e3:g} ms (p99); host: "
+        f"{counted(wish.cameras, 'camera')} of {wish.fps:g} frames/s, {wish.budget_s * 1e3:g} ms (p99); host: "
         f"{plan.lane.host.origin}",
         ("what", "how much", "why"),
         as_rows(plan),
     )
-    print("\n".join(shown_commands(plan)))
+    print("\n".join([*hints, *shown_commands(plan, options_path)]))
     if found is None:
         return
     print()
@@ -162,6 +194,12 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--picture", metavar="FILE.svg", type=drawing, help="draw the latency over the number of cameras"
     )
+    parser.add_argument(
+        "--options",
+        metavar="FILE.yaml",
+        type=writable,
+        help="write how the card's program is compiled there; the commands name it (--options-path)",
+    )
     parser.add_argument("--json", action="store_true", help="the plan as one JSON object, on the last line")
     parser.add_argument("--play", help=SUPPRESS)  # from whoever tries a plan
 
@@ -175,5 +213,6 @@ COMMAND = Command(
     add_arguments=_arguments,
     examples="streamer plan --cameras 300 --fps 5 --model resnet50 --latency-budget 200ms\n"
     "streamer plan --cameras 40 --model vit_b_16 --no-measure --picture plan.svg --json\n"
+    "streamer plan --cameras 300 --model resnet50 --no-measure --options resnet50.yaml\n"
     "streamer plan --cameras 300 --model resnet50 --verify",
 )

@@ -1,10 +1,16 @@
 """What a frame costs the host. Pure."""
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 #: Processes that run already, for each core, at which a measurement says little.
 _BUSY_SHARE: Final = 0.5
+#: What a byte of a frame costs: the JPEG's entropy code, and its way through the consumer (fetch, checksum, copies).
+#: Measured, JPEGs of 24 KB to 800 KB.
+_DECODE_US_PER_BYTE: Final = 0.010
+_STREAM_US_PER_BYTE: Final = 0.001
+#: A frame goes whole to the broker, and whole to the worker, over links of 1 Gbit/s.
+_WAY_MS_PER_BYTE: Final = 2 * 8 / 1e9 * 1e3
 
 
 def other_work(load: float, cores: int) -> str | None:
@@ -44,6 +50,16 @@ class HostCost:
     def cpu_us(self, mean_batch: float) -> float:
         """Return the CPU time of a frame in batches of so many."""
         return self.decode_us + self.frame_us + self.batch_us / max(mean_batch, 1.0)
+
+    def with_more(self, frame_bytes: int) -> Self:
+        """Return the cost of frames that are so many bytes larger, at the same number of pixels."""
+        more = max(frame_bytes, 0)
+        return replace(
+            self,
+            decode_us=self.decode_us + more * _DECODE_US_PER_BYTE,
+            frame_us=self.frame_us + more * _STREAM_US_PER_BYTE,
+            transit_ms=self.transit_ms + more * _WAY_MS_PER_BYTE,
+        )
 
     def worker_fps(self, mean_batch: float) -> float:
         """Return the frames/s of one worker that always has work."""

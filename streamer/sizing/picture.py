@@ -1,28 +1,36 @@
 """A plan as a picture: the latency over the number of cameras, as SVG. Pure."""
 
+import math
 from collections.abc import Callable
 from typing import Final
 
 from streamer.sizing.plan import Plan, fullest_share
+from streamer.sizing.words import counted
 from streamer.svg import BLUE, GREY, INK, RED, circle, document, line, text
 
 Scale = Callable[[float], float]
 
 _WIDTH_PX: Final = 760
-_HEIGHT_PX: Final = 420
-_LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 70, 30, 50, 60
+_HEIGHT_PX: Final = 470
+_LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 70, 30, 80, 80
 _POINTS: Final = 240
 #: How far it is drawn beyond what is planned for, and above the budget.
 _BEYOND: Final = 1.25
 _ABOVE: Final = 1.3
-_TICKS: Final = 5
+#: Steps of an axis, at the most, and what they may be, times a power of ten.
+_TICKS: Final = 6
+_ROUND: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+_CAPTION: Final = (
+    "Of few cameras, frames wait longer for company in their batch, up to the budget: that is why p99 is larger there."
+)
 
 
 def svg(plan: Plan) -> str:
     """Return a drawing: the 99th percentile by cameras on the same cards, with the wish, the budget and the limit."""
     most = max(plan.max_cameras, plan.wish.cameras)
-    cameras_max, budget_ms = max(most * _BEYOND, 2.0), plan.wish.budget_s * 1e3
-    latency_max_ms = budget_ms * _ABOVE
+    budget_ms = plan.wish.budget_s * 1e3
+    camera_ticks, latency_ticks = _ticks(max(most * _BEYOND, 2.0), 1.0), _ticks(budget_ms * _ABOVE)
+    cameras_max, latency_max_ms = camera_ticks[-1], latency_ticks[-1]
 
     def x(cameras: float) -> float:
         return _LEFT_PX + (_WIDTH_PX - _LEFT_PX - _RIGHT_PX) * cameras / cameras_max
@@ -32,27 +40,24 @@ def svg(plan: Plan) -> str:
 
     wish = plan.wish
     title = (
-        f"{plan.lane.figures.name}, {wish.fps:g} frames/s a camera: {plan.devices} "
-        f"{'card' if plan.devices == 1 else 'cards'}, {plan.workers} {'worker' if plan.workers == 1 else 'workers'}"
+        f"{plan.lane.figures.name}, {wish.fps:g} frames/s a camera: {counted(plan.devices, 'card')}, "
+        f"{counted(plan.workers, 'worker')}"
     )
-    wished = f"{wish.cameras} cameras, p99 {plan.latency.total_s * 1e3:.0f} ms"
+    wished = f"{counted(wish.cameras, 'camera')}, p99 {plan.latency.total_s * 1e3:.0f} ms"
     parts = [
         text(_LEFT_PX, 24, title),
-        *_axes(x, y, cameras_max, latency_max_ms),
+        circle(_LEFT_PX + 6, 42, BLUE, title=wished),  # above the field, where no curve is
+        text(_LEFT_PX + 18, 46, wished, colour=BLUE),
+        *_axes(x, y, camera_ticks, latency_ticks),
         line((x(0), y(budget_ms)), (x(cameras_max), y(budget_ms)), RED, "6 4"),
         text(x(cameras_max), y(budget_ms) - 6, f"budget {budget_ms:g} ms", "end", colour=RED),
         line((x(plan.max_cameras), y(0)), (x(plan.max_cameras), y(latency_max_ms)), GREY, "2 4"),
-        text(x(plan.max_cameras) - 4, _TOP_PX - 6, f"{plan.max_cameras} cameras: {plan.limit}", "end"),
+        text(x(plan.max_cameras) - 4, _TOP_PX - 6, f"{counted(plan.max_cameras, 'camera')}: {plan.limit}", "end"),
         f'<polyline fill="none" stroke="{BLUE}" stroke-width="2" points="{_curve(plan, x, y, cameras_max)}"/>',
         circle(x(wish.cameras), y(plan.latency.total_s * 1e3), BLUE, title=wished),
-        text(
-            x(wish.cameras) - 8,
-            y(plan.latency.total_s * 1e3) - 10,
-            wished,
-            "end" if wish.cameras > cameras_max / 2 else "start",
-            colour=BLUE,
-        ),
     ]
+    if plan.batch_size > 1:
+        parts.append(text(_LEFT_PX, _HEIGHT_PX - 12, _CAPTION, colour=GREY))
     return document(_WIDTH_PX, _HEIGHT_PX, "latency over the number of cameras", parts)
 
 
@@ -65,17 +70,21 @@ def _curve(plan: Plan, x: Scale, y: Scale, cameras_max: float) -> str:
     return " ".join(points)
 
 
-def _axes(x: Scale, y: Scale, cameras_max: float, latency_max_ms: float) -> list[str]:
+def _ticks(largest: float, least_step: float = 0.0) -> list[float]:
+    """Return round numbers from 0 to the first that is no less than the largest figure."""
+    rough = largest / _TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = max(next(factor * power for factor in _ROUND if factor * power >= rough), least_step)
+    return [step * number for number in range(math.ceil(largest / step) + 1)]
+
+
+def _axes(x: Scale, y: Scale, camera_ticks: list[float], latency_ticks: list[float]) -> list[str]:
+    cameras_max, latency_max_ms = camera_ticks[-1], latency_ticks[-1]
     parts = [
         line((x(0), y(0)), (x(cameras_max), y(0)), INK),
         line((x(0), y(0)), (x(0), y(latency_max_ms)), INK),
-        text(x(cameras_max / 2), _HEIGHT_PX - 16, "cameras", "middle"),
+        text(x(cameras_max / 2), _HEIGHT_PX - 38, "cameras", "middle"),
         text(16, _TOP_PX - 14, "p99 in ms"),
     ]
-    for tick in range(_TICKS + 1):
-        cameras, latency_ms = cameras_max * tick / _TICKS, latency_max_ms * tick / _TICKS
-        parts += [
-            text(x(cameras), y(0) + 20, f"{cameras:.0f}", "middle"),
-            text(_LEFT_PX - 8, y(latency_ms) + 4, f"{latency_ms:.0f}", "end"),
-        ]
-    return parts
+    parts += [text(x(cameras), y(0) + 20, f"{cameras:,g}", "middle") for cameras in camera_ticks]
+    return parts + [text(_LEFT_PX - 8, y(time_ms) + 4, f"{time_ms:g}", "end") for time_ms in latency_ticks]

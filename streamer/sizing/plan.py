@@ -11,6 +11,7 @@ from streamer.sizing.errors import InfeasibleError
 from streamer.sizing.host import HostCost
 from streamer.sizing.lane import Lane, Latency
 from streamer.sizing.wish import Wish
+from streamer.sizing.words import counted
 
 Limit = Literal["device", "host", "latency"]
 
@@ -54,6 +55,11 @@ class Plan:
     def worker_fps(self) -> float:
         """Frames/s of the fullest worker."""
         return self.wish.total_fps * fullest_share(self.wish.cameras, self.workers)
+
+    @property
+    def card_use(self) -> float:
+        """The share of its rate that the busiest card gives."""
+        return self.worker_fps * self.workers_per_device / self.lane.figures.images_per_s
 
     @property
     def partitions(self) -> int:
@@ -182,7 +188,7 @@ def _infeasible(programs: Sequence[CardFigures], wish: Wish, host: HostCost) -> 
         wish.cameras,
     )
     return InfeasibleError(
-        f"{wish.cameras} cameras of {wish.fps:g} frames/s need more than {_MAX_WORKERS} workers, the most that share "
+        f"{counted(wish.cameras, 'camera')} of {wish.fps:g} frames/s need more than {_MAX_WORKERS} workers, the most that share "
         f"a topic: up to {feasible} cameras are feasible; divide them among several topics"
     )
 

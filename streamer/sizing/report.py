@@ -5,10 +5,19 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from streamer.sizing.commands import consume_command, kept_ms, topics_command
+from streamer.sizing.commands import (
+    consume_command,
+    kept_ms,
+    model_command,
+    options,
+    options_file,
+    options_text,
+    topics_command,
+)
 from streamer.sizing.plan import Limit, Plan
 from streamer.sizing.trial import LoadTrial
 from streamer.sizing.verify import Verification
+from streamer.sizing.words import counted, small
 
 #: More cards than this have commands that differ in a number alone.
 _SHOWN_COMMANDS = 4
@@ -19,8 +28,17 @@ _LIMITS: dict[Limit, str] = {
 }
 
 
-def as_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the plan as one object, with what makes its figures doubtful."""
+def as_json(
+    plan: Plan, warnings: Sequence[str] = (), hints: Sequence[str] = (), options_path: str | None = None
+) -> dict[str, Any]:
+    """Return the plan as one object.
+
+    Args:
+        plan: What is planned.
+        warnings: What makes its figures doubtful.
+        hints: Why it is as it is.
+        options_path: Where the compiler's options are written; None for nowhere yet.
+    """
     figures, host, broker, latency = plan.lane.figures, plan.lane.host, plan.broker, plan.latency
     return {
         "cameras": plan.wish.cameras,
@@ -37,8 +55,8 @@ def as_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
         "mean_batch_size": round(plan.mean_batch, 2),
         "latency_budget_ms": round(plan.wish.budget_s * 1e3, 3),
         "partitions": plan.partitions,
-        "host_cores": round(plan.host_cores, 2),
-        "decode_cores": round(plan.decode_cores, 2),
+        "host_cores": round(plan.host_cores, 4),
+        "decode_cores": round(plan.decode_cores, 4),
         "broker_disk_bytes": broker.disk_bytes,
         "broker_disk_write_bytes_per_s": round(broker.disk_write_bytes_per_s),
         "broker_network_in_bytes_per_s": round(broker.network_in_bytes_per_s),
@@ -63,8 +81,11 @@ def as_json(plan: Plan, warnings: Sequence[str] = ()) -> dict[str, Any]:
             "transit_ms": round(host.transit_ms, 2),
             "frame_bytes": plan.wish.frame_bytes,
         },
-        "commands": commands(plan),
+        "options": options(plan),
+        "model_command": shlex.join(model_command(plan)) or None,
+        "commands": commands(plan, options_path),
         "warnings": list(warnings),
+        "hints": list(hints),
     }
 
 
@@ -72,14 +93,13 @@ def as_rows(plan: Plan) -> list[tuple[str, str, str]]:
     """Return the plan as rows of a table: what, how much, and why."""
     lane, host, broker, latency = plan.lane, plan.lane.host, plan.broker, plan.latency
     figures, wish = lane.figures, plan.wish
-    used = plan.worker_fps * plan.workers_per_device / figures.images_per_s
-    cards = f"{figures.name}, {figures.images_per_s:,.0f} images/s each, of which the busiest gives {used:.0%}"
+    cards = f"{figures.name}, {figures.images_per_s:,.0f} images/s each, of which the busiest gives {plan.card_use:.0%}"
     workers = (
-        f"{plan.workers_per_device} on a card, with {lane.activations} of its {figures.instances} activations each; a "
+        f"{plan.workers_per_device} on a card, with {lane.activations} of its {counted(figures.instances, 'activation')} each; a "
         f"worker does {lane.host_fps:,.0f} frames/s at the most, the fullest has {plan.worker_fps:,.0f}"
     )
     cores = (
-        f"{plan.decode_cores:.1f} for decoding ({host.decode_us:.0f} µs a frame), the rest for the stream "
+        f"{small(plan.decode_cores)} for decoding ({host.decode_us:.0f} µs a frame), the rest for the stream "
         f"({host.cpu_us(plan.mean_batch) - host.decode_us:.0f} µs); {wish.headroom:.0%} stay free"
     )
     parts = {
@@ -96,7 +116,7 @@ def as_rows(plan: Plan) -> list[tuple[str, str, str]]:
         ("batch size", str(plan.batch_size), f"as compiled for the card; {plan.mean_batch:.1f} frames on average"),
         ("batches close after", f"{kept_ms(lane)} ms", "from capture, less what a batch takes (--latency-budget)"),
         ("partitions", str(plan.partitions), "as many for each worker"),
-        ("host cores", f"{plan.host_cores:.1f}", cores),
+        ("host cores", small(plan.host_cores), cores),
         ("broker's disk", _bytes(broker.disk_bytes), f"{_bytes(broker.disk_write_bytes_per_s)}/s are written"),
         (
             "broker's network",
@@ -108,24 +128,33 @@ def as_rows(plan: Plan) -> list[tuple[str, str, str]]:
             f"{latency.total_s * 1e3:.0f} ms",
             ", ".join(f"{name} {time_s * 1e3:.0f}" for name, time_s in parts.items()),
         ),
-        ("limit", plan.limit, f"{_LIMITS[plan.limit]}, at {plan.max_cameras:,} cameras on the same cards and workers"),
+        ("limit", plan.limit, f"{_LIMITS[plan.limit]}, at {counted(plan.max_cameras, 'camera')} on the same cards and workers"),
     ]
 
 
-def commands(plan: Plan) -> list[str]:
-    """Return the command lines that make it real."""
+def commands(plan: Plan, options_path: str | None = None) -> list[str]:
+    """Return the command lines that make it real; the model's and the options' files have to be there."""
+    file = options_path or options_file(plan)
     return [
         shlex.join(topics_command(plan)),
-        *(shlex.join(consume_command(plan, device)) for device in range(plan.devices)),
+        *(shlex.join(consume_command(plan, device, file)) for device in range(plan.devices)),
     ]
 
 
-def shown_commands(plan: Plan) -> list[str]:
-    """Return the same, but of many cards the first few alone."""
-    lines = commands(plan)
+def shown_commands(plan: Plan, options_path: str | None = None) -> list[str]:
+    """Return the same with what they need before, but of many cards the first few alone."""
+    file = options_path or options_file(plan)
+    state = "written" if options_path is not None else f"`--options {shlex.quote(file)}` writes it"
+    lines = [
+        f"# {file}: how the program is compiled ({state})",
+        *(f"#   {line}" for line in options_text(plan).splitlines()),
+    ]
+    if words := model_command(plan):
+        lines += ["# once, for the model's file:", shlex.join(words)]
+    rest = commands(plan, options_path)
     if plan.devices <= _SHOWN_COMMANDS:
-        return lines
-    return [*lines[:_SHOWN_COMMANDS], f"# and so on, up to --device {plan.devices - 1}"]
+        return [*lines, *rest]
+    return [*lines, *rest[:_SHOWN_COMMANDS], f"# and so on, up to --device {plan.devices - 1}"]
 
 
 def verification_as_json(found: Verification) -> dict[str, Any]:

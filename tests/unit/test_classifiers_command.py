@@ -18,8 +18,7 @@ import onnx
 import pytest
 
 from engine.backends.simulator.table import PUBLISHED, read_table
-from streamer.classifiers.plan import DEFAULTS, LIMITS
-from streamer.classifiers.plan import LUT_NAME
+from streamer.classifiers.plan import DEFAULTS, LIMITS, LUT_NAME
 from streamer.classifiers.report import CSV_COLUMNS, csv_text
 from streamer.cli.classifier import COMMAND
 from streamer.cli.command import UsageError, make_parser, parse
@@ -133,6 +132,9 @@ def test_the_flags_have_the_plans_limits_and_say_its_defaults(name: str, most: i
         (("-m", "resnet-50", "--backend", "simulator"), "lists no throughput"),
         (("-m", "resnet50", "--run-only", *ONNXRUNTIME), "nothing was compiled"),
         (("-m", "resnet50", "--extra"), "expected one argument"),
+        (("-m", "resnet50", "--extra", "x", *ONNXRUNTIME), "'x' is no flag"),
+        (("-m", "resnet50", "--opset", "99", "--weights", "random", *ONNXRUNTIME), "opset 99: torch exports"),
+        (("-m", "squeezenet1_1", "-b", "7", "--backend", "simulator"), "there are batches of 28 on 14 cores"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(
@@ -142,9 +144,24 @@ def test_what_cannot_be_meant_is_one_line(
     assert list(Path().iterdir()) == []
 
 
+def test_a_table_without_the_columns_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.csv").write_text("foo,bar\n", encoding="utf-8")
+    said = error_of(capsys, "-m", "resnet50", "--lut", "bad.csv", "--weights", "random", *ONNXRUNTIME)
+    assert said.startswith("streamer: the table bad.csv has no MODEL_NAME, BATCH_SIZE, ")
+    said = error_of(capsys, "-m", "resnet50", "--lut", "nosuch.csv", *ONNXRUNTIME)
+    assert said == "streamer: the table nosuch.csv cannot be read: No such file or directory\n"
+
+
+def test_a_missing_compiler_is_told_before_anything_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    with nothing_installed():
+        said = error_of(capsys, "-m", "alexnet", "--weights", "random", "--backend", "qaic")
+    assert "no compiler for Cloud AI 100" in said
+    assert list(Path().iterdir()) == []
+
+
 def strange_table(capsys: pytest.CaptureFixture[str], **cells: str) -> str:
     """Run all models by a table of the current directory that has something in it, and return what was said."""
-    rows = list(csv.DictReader(PUBLISHED.open(encoding="utf-8-sig")))
+    rows = list(csv.DictReader(io.StringIO(PUBLISHED.read_text("utf-8-sig"))))
     row = next(row for row in rows if row["MODEL_NAME"] == "resnet50")
     row = {name: value for name, value in row.items() if name} | cells
     with Path(LUT_NAME).open("w", newline="", encoding="utf-8") as file:
@@ -166,9 +183,10 @@ def test_what_a_table_says_never_reaches_the_terminal_as_it_is(capsys: pytest.Ca
 
 
 def test_a_cell_is_no_formula() -> None:
-    text = csv_text([{"model": "resnet50", "extra": '=HYPERLINK("http://x/")', "error": "=1+1\x1b[2J", "batch_size": 2}])
+    said = {"model": "resnet50", "extra": "=HYPERLINK(A1)", "error": "=1+1\x1b[2J", "batch_size": 2}
+    text = csv_text([said])
     (row,) = csv.DictReader(io.StringIO(text))
-    assert (row["extra"], row["error"]) == ("'=HYPERLINK(\"http://x/\")", "'=1+1\\x1b[2J")
+    assert (row["extra"], row["error"]) == ("'=HYPERLINK(A1)", "'=1+1\\x1b[2J")
     assert (row["model"], row["batch_size"], row["mos"]) == ("resnet50", "2", "")
 
 
@@ -340,6 +358,9 @@ def test_of_all_models_those_that_fail_stop_no_other(capsys: pytest.CaptureFixtu
     assert (found["done"], found["failed"], len(found["results"])) == (0, 53, 53)
     assert all("nothing was compiled" in row["error"] for row in found["results"])
     assert len(Path("all.csv").read_text().splitlines()) == 54
+    said = [line for line in found["err"].splitlines() if "/53 " in line]
+    assert len(said) == 53
+    assert said[0].startswith("1/53 alexnet: nothing was compiled in ")
     assert main(["classifier", "--all", "--run-only", *ONNXRUNTIME]) == 1
     table = capsys.readouterr().out
     assert "0 models run, 53 failed" in table

@@ -123,7 +123,7 @@ def test_values_that_are_no_numbers_at_all_are_shown_harmlessly() -> None:
     found = as_json(outcome)["outputs"]
     assert [output["first_values"] for output in found] == [["a\\x1b[2J", "b"], ["(1+2j)"], [10**400, "None"]]
     json.dumps(found, allow_nan=False)
-    assert "a\\x1b[2J, b" in str(list(table_rows([outcome]))[0][-1])
+    assert "a\\x1b[2J, b" in str(next(iter(table_rows([outcome])))[-1])
 
 
 def test_one_failure_leaves_the_full_table(hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

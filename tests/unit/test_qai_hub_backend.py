@@ -393,6 +393,8 @@ def test_what_the_client_says_is_one_line_without_box_and_signature() -> None:
         "see 'https://h/x?a=s3cret'",
         "//s3/x?Signature=s3cret",
         "url: b/k?X-Amz-Signature=s3cret",
+        "url: b/k?a=s3cret",
+        "URL: b/k?a=s3cret",
         "https://h/x%3Fa y?Signature=s3cret",
         "https://h/x?a=1|2&x-amz-signature=s3cret",
     ],

@@ -31,7 +31,7 @@ _TALKATIVE = {
 }
 _BOX = re.compile(r"[┌┐└┘─|]+")
 #: What is after the path of an address, which may be a signature.
-_QUERY = re.compile(r"((?:https?:)?//[^\s?]+|url: [^\s?]+)\?\S+", re.IGNORECASE)
+_QUERY = re.compile(r"(//[^\s?]+|url: [^\s?]+)\?\S+", re.IGNORECASE)
 #: What is left of one that a blank has cut. Source: AWS, "Authenticating requests: using query parameters".
 _SECRET = re.compile(r"((?:X-Amz-[\w-]+|Signature|AWSAccessKeyId|Policy)=)[^\s&]+", re.IGNORECASE)
 #: The client itself has tried a refused call for half a minute before it gives up.

@@ -212,4 +212,3 @@ def _write(note: Path, content: Mapping[str, str]) -> None:
         note.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     except OSError as exc:
         raise CompileError(f"{note} cannot be written: {exc.strerror}: give another output_dir") from exc
-

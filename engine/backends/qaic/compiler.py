@@ -38,6 +38,22 @@ _OUTPUT_NAME = "qpc"
 _LONGEST_REASON = 300
 
 
+def find_compiler(sdk: Sdk) -> Path:
+    """Return the compiler.
+
+    Raises:
+        BackendError: There is none.
+    """
+    program = sdk.compiler
+    if program is None:
+        raise BackendError(
+            f"no compiler for Cloud AI 100: {sdk.root / 'exec'} and PATH have no {' or '.join(COMPILERS)} "
+            f"(install the Apps SDK, which is for x86-64 only, set {ROOT_VARIABLE} to where it is, "
+            "or give a QPC that was compiled elsewhere)"
+        )
+    return program
+
+
 class QaicCompiler:
     """Runs the vendor's compiler. It has no time-out, since a large model takes long; an interrupt ends it."""
 
@@ -74,7 +90,7 @@ class QaicCompiler:
             options = with_closed_symbols(source.program, given, model.path, open_batch)
             if options is not given and open_batch == 1:
                 log.warning("%s is compiled for one row at a time: onnx_define_symbol says how many", model.path)
-        program = self._find_compiler()
+        program = find_compiler(self._sdk)
         hardware = [*self._hardware_flags(program), *self._extra_flags]
         flags = compile_flags(options)
         ladder = json.dumps(specializations(options), sort_keys=True)
@@ -137,16 +153,6 @@ class QaicCompiler:
                 ),
             )
             put_in_place(made, target)
-
-    def _find_compiler(self) -> Path:
-        program = self._sdk.compiler
-        if program is None:
-            raise BackendError(
-                f"no compiler for Cloud AI 100: {self._sdk.root / 'exec'} and PATH have no {' or '.join(COMPILERS)} "
-                f"(install the Apps SDK, which is for x86-64 only, set {ROOT_VARIABLE} to where it is, "
-                "or give a QPC that was compiled elsewhere)"
-            )
-        return program
 
     def _hardware_flags(self, program: Path) -> list[str]:
         """Return which card is compiled for.

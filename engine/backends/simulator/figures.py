@@ -68,10 +68,12 @@ class FigureTable:
             if objectives
             else nearest(model, [figures.model for figures in self.rows.values()])
         )
-        if name in self.unmeasured:
-            raise OptionsError(f"row {name}: {self.path.name} lists no throughput for it, nothing to simulate{hint}")
         example = next(iter(self.rows), "none")
         hint = hint or f": there are {len(self.rows)}, for example {example}"
+        if name in self.unmeasured:
+            measured = " and ".join(dict.fromkeys(figures.objective for figures in self.rows.values()))
+            hint += f" (there are figures of {measured})" if measured and not objectives else ""
+            raise OptionsError(f"row {name}: {self.path.name} lists no throughput for it, nothing to simulate{hint}")
         raise OptionsError(f"{self.path.name} has no row {name}{hint}")
 
 

@@ -16,6 +16,11 @@ Objective = Literal["best-latency", "best-throughput", "balanced"]
 #: More than any card holds, and than any classifier is shown.
 MAX_BATCH_SIZE, MAX_IMAGE_SIZE_PX = 4096, 8192
 _MAX_DIGITS, _SHOWN_CHARS = 9, 40
+#: Those that a table has to have; what else it has is not read.
+_COLUMNS = (
+    "MODEL_NAME", "BATCH_SIZE", "IMAGE_SIZE", "CORES", "INSTANCES", "OLS", "MOS", "SET_SIZE", "PRECISION", "OBJECTIVE",
+    "THPS", "LATENCY",
+)  # fmt: skip
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 BEST_THROUGHPUT: Objective = "best-throughput"
 
@@ -96,11 +101,15 @@ def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restkey="")
+            if lacking := [column for column in _COLUMNS if column not in (reader.fieldnames or ())]:
+                raise OptionsError(f"the table {path} has no {', '.join(lacking)}: its first line names its columns")
             for cells in reader:
                 if any(cell for cell in cells.values()):
                     yield reader.line_num, cells
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise OptionsError(f"the table {path} cannot be read: {exc}: give a file like {PUBLISHED}") from exc
+    except OSError as exc:
+        raise OptionsError(f"the table {path} cannot be read: {exc.strerror}") from exc
+    except (UnicodeDecodeError, csv.Error) as exc:
+        raise OptionsError(f"the table {path} cannot be read: {exc}: give CSV in UTF-8") from exc
 
 
 def _row(cells: Mapping[str, str | None], where: str) -> TableRow:
@@ -124,7 +133,7 @@ def _row(cells: Mapping[str, str | None], where: str) -> TableRow:
 def _text(cells: Mapping[str, str | None], column: str, where: str) -> str:
     cell = cells.get(column)
     if cell is None:
-        raise OptionsError(f"{where}: there is no {column}: give the columns of {PUBLISHED}")
+        raise OptionsError(f"{where}: there is no {column}: give a cell for each column")
     return cell.strip()
 
 

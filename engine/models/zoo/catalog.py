@@ -107,12 +107,13 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 
 
 def find_architecture(name: str) -> Architecture:
-    """Return the classifier of that name.
+    """Return the classifier of that name, in whatever case it is written.
 
     Raises:
         OptionsError: There is none; it names the nearest.
     """
-    if name not in ARCHITECTURES:
-        hint = nearest(name, ARCHITECTURES) or f": one of {', '.join(ARCHITECTURES)}"
+    architecture = ARCHITECTURES.get(name.lower())
+    if architecture is None:
+        hint = nearest(name.lower(), ARCHITECTURES) or f": one of {', '.join(ARCHITECTURES)}"
         raise OptionsError(f"no classifier {name!r}{hint}")
-    return ARCHITECTURES[name]
+    return architecture

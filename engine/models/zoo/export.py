@@ -12,7 +12,7 @@ import numpy as np
 from engine.errors import ModelError, OptionsError, first_line
 from engine.models.onnx_file import nodes_of, read_onnx
 from engine.models.zoo.building import ZooModel
-from engine.models.zoo.catalog import BATCH_AXIS, CHANNELS, DEFAULT_OPSET, INPUT_NAME, OUTPUT_NAME
+from engine.models.zoo.catalog import BATCH_AXIS, CHANNELS, DEFAULT_OPSET, INPUT_NAME, OUTPUT_NAME, Architecture
 
 #: The largest opset of torch's tracing exporter, which alone keeps to the opset that it is asked for: the newer one
 #: writes 18 whatever one says below it. Source: pytorch/pytorch, torch/onnx/_constants.py.
@@ -54,8 +54,7 @@ def export_onnx(model: ZooModel, path: Path, *, opset: int = DEFAULT_OPSET, batc
         ModelError: torch cannot export it, or the file cannot be written.
     """
     name, smallest = model.architecture.name, model.architecture.smallest_opset
-    if not 1 <= opset <= LARGEST_OPSET:
-        raise OptionsError(f"opset {opset}: torch exports {name} with {smallest} to {LARGEST_OPSET}")
+    check_opset(model.architecture, opset)
     if batch_size < 1:
         raise OptionsError(f"batch size {batch_size}: a batch has 1 picture or more")
     _trace(model, path, max(opset, smallest), batch_size)
@@ -68,6 +67,18 @@ def export_onnx(model: ZooModel, path: Path, *, opset: int = DEFAULT_OPSET, batc
         notes.append(f"{len(clipped)} constants beyond float16 are clipped to ±{_FLOAT16_MAX:g}: {', '.join(clipped)}")
         _write(path, file)
     return Export(path, actual, _is_open(file.graph.input[0]) and _is_open(file.graph.output[0]), tuple(notes))
+
+
+def check_opset(architecture: Architecture, opset: int) -> None:
+    """Refuse an opset that torch does not export; before torch is loaded, as that takes seconds.
+
+    Raises:
+        OptionsError: There is no such opset.
+    """
+    if not 1 <= opset <= LARGEST_OPSET:
+        raise OptionsError(
+            f"opset {opset}: torch exports {architecture.name} with {architecture.smallest_opset} to {LARGEST_OPSET}"
+        )
 
 
 def _trace(model: ZooModel, path: Path, opset: int, batch_size: int) -> None:
