@@ -83,8 +83,8 @@ def add_flags(parser: ArgumentParser) -> None:
     more.add_argument(
         "--all",
         action="store_true",
-        help="every model; one that fails stops no other, and Ctrl-C keeps those that are done; on two cores some 20 min "
-        "beside their --time, and 10.4 GB of model files (twice that where the back end keeps a compiled one)",
+        help="every model; one that fails stops no other, and Ctrl-C keeps those that are done; on two cores some 20 "
+        "min beside their --time, and 10.4 GB of model files (twice that where the back end keeps a compiled one)",
     )
     more.add_argument(
         "--tune",

@@ -14,7 +14,7 @@ from streamer.terminal import harmless, print_table
 
 def print_report(report: Report) -> None:
     """Print a run's figures as a table."""
-    plan, timing, agreement = report.plan, report.timing, report.agreement
+    plan, timing = report.plan, report.timing
     images_per_s, latency_ms = plan.listed
     activations, set_size = report.concurrency
     values = ", ".join(f"{value:.4g}" for value in report.first_values)
@@ -23,7 +23,7 @@ def print_report(report: Report) -> None:
         ("latency p95", f"{timing.latency_p95_ms:.2f} ms a batch{_listed(latency_ms, '.2f')}"),
         ("latency p50, p99", f"{timing.latency_p50_ms:.2f} ms, {timing.latency_p99_ms:.2f} ms"),
         ("batches", f"{timing.batches:,} of {plan.batch_size} in {timing.took_s:.2f} s"),
-        ("largest difference from torch", f"{agreement.max_abs_difference:.3g}{_top(report)}"),
+        ("largest difference from torch", _gap(report)),
         ("outputs", f"{'×'.join(map(str, report.answers.shape))}: {values} …"),
         (
             "program",
@@ -74,8 +74,8 @@ def print_trials(search: Search) -> None:
 
 def outcome(report: Report) -> str:
     """Return how fast a run was, and how right, in one line."""
-    timing, agreement = report.timing, report.agreement
-    said = difference(report) if report.is_wrong else f"{agreement.max_abs_difference:.2g} from torch{_top(report)}"
+    timing = report.timing
+    said = difference(report) if report.is_wrong else f"differs from torch by {_gap(report)}"
     return f"{timing.images_per_s:,.1f} Inf/s, p95 {timing.latency_p95_ms:.2f} ms a batch, {said}"
 
 
@@ -178,5 +178,6 @@ def _listed(value: float | None, form: str) -> str:
     return f" (the table lists {value:{form}})" if value is not None else ""
 
 
-def _top(report: Report) -> str:
-    return ", the same top class" if report.agreement.same_top_class else ", ANOTHER TOP CLASS"
+def _gap(report: Report) -> str:
+    top = "the same top class" if report.agreement.same_top_class else "ANOTHER TOP CLASS"
+    return f"{report.agreement.max_abs_difference:.3g}, {top}"

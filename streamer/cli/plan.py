@@ -12,7 +12,9 @@ from streamer.cli.command import Call, Command
 from streamer.cli.output_file import drawing, writable, write_text
 
 if TYPE_CHECKING:
-    from engine.backends.simulator.figures import CardFigures, FigureTable
+    from argparse import Namespace
+    from pathlib import Path
+
     from streamer.sizing.host import HostCost
     from streamer.sizing.plan import Plan
     from streamer.sizing.verify import Verification
@@ -30,37 +32,28 @@ def _run(call: Call) -> int:
     from engine.backends.simulator.figures import read_figures
     from streamer.cli.broker import show_start
     from streamer.sizing.bench import Bench
-    from streamer.sizing.host import other_work
-    from streamer.sizing.commands import options_text
     from streamer.sizing.hints import hints
+    from streamer.sizing.host import other_work
     from streamer.sizing.measure import host_cost, reference
-    from streamer.sizing.picture import svg
     from streamer.sizing.pictures import pictures
     from streamer.sizing.plan import make_plan
-    from streamer.sizing.report import as_json, verification_as_json
+    from streamer.sizing.programs import find_programs
     from streamer.sizing.verify import verify
-    from streamer.terminal import print_json
 
     settings, arguments = call.loaded.settings.plan, call.arguments
     if settings.cameras is None or settings.model is None:
         missing = "--cameras N" if settings.cameras is None else "--model NAME"
         raise ConfigError(f"{missing} is missing: try `streamer plan --cameras 300 --fps 5 --model resnet50`")
     table = read_figures()
-    programs = _programs(table, settings)
-    seen = pictures(_PICTURES, settings.short_side, settings.frame_bytes)
+    programs = find_programs(table, settings.model, settings.objective)
+    is_measured = not arguments.no_measure and None in (settings.decode_us, settings.stream_us)
+    count = _PICTURES if is_measured or arguments.verify else 1  # their size alone is wanted
+    seen = pictures(count, settings.short_side, settings.frame_bytes)
     seen_bytes = sum(map(len, seen)) // len(seen)
     wish = _wish(settings, int(settings.frame_bytes or seen_bytes))
-    is_measured = not arguments.no_measure and None in (settings.decode_us, settings.stream_us)
     found = None
-    warning = other_work(os.getloadavg()[0], os.cpu_count() or 1) if is_measured or arguments.verify else None
-    warnings = [warning] if warning is not None else []
-    if wish.frame_bytes > seen_bytes * _LARGER:
-        warnings.append(
-            f"a JPEG whose short side is {settings.short_side} has {seen_bytes:,} bytes at the most, and not "
-            f"{wish.frame_bytes:,}: what the rest costs goes by reference figures; give the frames' --short-side"
-        )
-    for each in warnings:
-        _say(each)
+    busy = other_work(os.getloadavg()[0], os.cpu_count() or 1) if is_measured or arguments.verify else None
+    warnings = _told(busy, _size_warning(settings, wish, seen_bytes))
     with ExitStack() as stack:
         bench = stack.enter_context(Bench(seen, show_start)) if is_measured or arguments.verify else None
         host = reference(settings.short_side, wish.frame_bytes)
@@ -70,22 +63,16 @@ def _run(call: Call) -> int:
             host = host.with_more(wish.frame_bytes - seen_bytes)
         host = _with_given(host, settings)
         plan = make_plan(programs, wish, host)
-        if plan.broker.warning is not None:
-            warnings.append(plan.broker.warning)
-            _say(plan.broker.warning)
-        options_path = str(arguments.options) if arguments.options is not None else None
-        if arguments.options is not None:
-            write_text(arguments.options, options_text(plan))
-        if arguments.picture is not None:
-            write_text(arguments.picture, svg(plan))
+        warnings += _told(plan.broker.warning)
+        _write(plan, arguments)
         if bench is not None and arguments.verify:
             _say("trying one worker of the plan on a simulated card, about three minutes")
             found = verify(plan, bench, _say)
+    why = hints(plan, programs, host)
     if arguments.json:
-        said = as_json(plan, warnings, hints(plan, programs, host), options_path)
-        print_json(said | ({"verify": verification_as_json(found)} if found is not None else {}))
+        _print_json(plan, warnings, why, arguments.options, found)
     else:
-        _print(plan, hints(plan, programs, host), options_path, found)
+        _print(plan, why, arguments.options, found)
     return 0 if found is None or found.has_held else 1
 
 
@@ -103,31 +90,6 @@ def _wish(settings: PlanSettings, frame_bytes: int) -> "Wish":
     )
 
 
-def _programs(table: "FigureTable", settings: PlanSettings) -> "list[CardFigures]":
-    """Return the programs of the model that may be used, those for throughput first.
-
-    Raises:
-        OptionsError: There is none.
-    """
-    model = _known_model(table, settings.model or "")
-    if settings.objective is not None:
-        return [table.find(f"{model}/{settings.objective}")]
-    first = table.find(model)
-    return [first, *(row for row in table.rows.values() if row.model == model and row is not first)]
-
-
-def _known_model(table: "FigureTable", given: str) -> str:
-    """Return the name in the table: a file may be given instead, as `streamer classifier` makes them or another one."""
-    from pathlib import PurePath
-
-    path = PurePath(given)
-    models = {row.partition("/")[0] for row in (*table.rows, *table.unmeasured)}
-    if given in models or path.suffix != ".onnx":
-        return given
-    name = path.parent.parent.name if path.parts[-2:] == ("model", "model.onnx") else path.stem
-    return name if name in models else given
-
-
 def _with_given(host: "HostCost", settings: PlanSettings) -> "HostCost":
     """Return the cost with what is known better."""
     from dataclasses import replace
@@ -140,6 +102,35 @@ def _with_given(host: "HostCost", settings: PlanSettings) -> "HostCost":
         host = replace(host, frame_us=settings.stream_us, batch_us=0.0)
         given.append("stream")
     return replace(host, origin=f"{host.origin}; {' and '.join(given)} given") if given else host
+
+
+def _size_warning(settings: PlanSettings, wish: "Wish", seen_bytes: int) -> str | None:
+    """Return the warning that there are no pictures so large to measure with."""
+    if wish.frame_bytes <= seen_bytes * _LARGER:
+        return None
+    return (
+        f"a JPEG whose short side is {settings.short_side} has {seen_bytes:,} bytes at the most, and not "
+        f"{wish.frame_bytes:,}: what the rest costs goes by reference figures; give the frames' --short-side"
+    )
+
+
+def _told(*warnings: str | None) -> list[str]:
+    """Say the warnings that there are, and return them."""
+    said = [warning for warning in warnings if warning is not None]
+    for warning in said:
+        _say(warning)
+    return said
+
+
+def _write(plan: "Plan", arguments: "Namespace") -> None:
+    """Write the files that are wanted."""
+    from streamer.sizing.commands import options_text
+    from streamer.sizing.picture import svg
+
+    if arguments.picture is not None:
+        write_text(arguments.picture, svg(plan))
+    if arguments.options is not None:
+        write_text(arguments.options, options_text(plan))
 
 
 def _say(text: str) -> None:
@@ -157,7 +148,17 @@ def _play(order: str) -> int:
     return 0
 
 
-def _print(plan: "Plan", hints: list[str], options_path: str | None, found: "Verification | None") -> None:
+def _print_json(
+    plan: "Plan", warnings: list[str], hints: list[str], options: "Path | None", found: "Verification | None"
+) -> None:
+    from streamer.sizing.report import as_json, verification_as_json
+    from streamer.terminal import print_json
+
+    verified = {"verify": verification_as_json(found)} if found is not None else {}
+    print_json(as_json(plan, warnings, hints, options) | verified)
+
+
+def _print(plan: "Plan", hints: list[str], options: "Path | None", found: "Verification | None") -> None:
     from streamer.sizing.report import as_rows, shown_commands, verification_rows
     from streamer.sizing.words import counted
     from streamer.terminal import print_table
@@ -169,7 +170,7 @@ def _print(plan: "Plan", hints: list[str], options_path: str | None, found: "Ver
         ("what", "how much", "why"),
         as_rows(plan),
     )
-    print("\n".join([*hints, *shown_commands(plan, options_path)]))
+    print("\n".join([*hints, *shown_commands(plan, options)]))
     if found is None:
         return
     print()

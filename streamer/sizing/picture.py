@@ -20,16 +20,14 @@ _ABOVE: Final = 1.3
 #: Steps of an axis, at the most, and what they may be, times a power of ten.
 _TICKS: Final = 6
 _ROUND: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
-_CAPTION: Final = (
-    "Of few cameras, frames wait longer for company in their batch, up to the budget: that is why p99 is larger there."
-)
+_CAPTION: Final = "With few cameras p99 is larger: frames wait for company in their batch, up to the budget."
 
 
 def svg(plan: Plan) -> str:
     """Return a drawing: the 99th percentile by cameras on the same cards, with the wish, the budget and the limit."""
     most = max(plan.max_cameras, plan.wish.cameras)
     budget_ms = plan.wish.budget_s * 1e3
-    camera_ticks, latency_ticks = _ticks(max(most * _BEYOND, 2.0), 1.0), _ticks(budget_ms * _ABOVE)
+    camera_ticks, latency_ticks = _ticks(max(most * _BEYOND, 2.0), is_whole=True), _ticks(budget_ms * _ABOVE)
     cameras_max, latency_max_ms = camera_ticks[-1], latency_ticks[-1]
 
     def x(cameras: float) -> float:
@@ -70,11 +68,12 @@ def _curve(plan: Plan, x: Scale, y: Scale, cameras_max: float) -> str:
     return " ".join(points)
 
 
-def _ticks(largest: float, least_step: float = 0.0) -> list[float]:
+def _ticks(largest: float, *, is_whole: bool = False) -> list[float]:
     """Return round numbers from 0 to the first that is no less than the largest figure."""
     rough = largest / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
-    step = max(next(factor * power for factor in _ROUND if factor * power >= rough), least_step)
+    step = next(factor * power for factor in _ROUND if factor * power >= rough)
+    step = math.ceil(step) if is_whole else step
     return [step * number for number in range(math.ceil(largest / step) + 1)]
 
 
@@ -86,5 +85,5 @@ def _axes(x: Scale, y: Scale, camera_ticks: list[float], latency_ticks: list[flo
         text(x(cameras_max / 2), _HEIGHT_PX - 38, "cameras", "middle"),
         text(16, _TOP_PX - 14, "p99 in ms"),
     ]
-    parts += [text(x(cameras), y(0) + 20, f"{cameras:,g}", "middle") for cameras in camera_ticks]
+    parts += [text(x(cameras), y(0) + 20, f"{cameras:,.10g}", "middle") for cameras in camera_ticks]
     return parts + [text(_LEFT_PX - 8, y(time_ms) + 4, f"{time_ms:g}", "end") for time_ms in latency_ticks]

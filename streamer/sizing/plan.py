@@ -188,8 +188,8 @@ def _infeasible(programs: Sequence[CardFigures], wish: Wish, host: HostCost) -> 
         wish.cameras,
     )
     return InfeasibleError(
-        f"{counted(wish.cameras, 'camera')} of {wish.fps:g} frames/s need more than {_MAX_WORKERS} workers, the most that share "
-        f"a topic: up to {feasible} cameras are feasible; divide them among several topics"
+        f"{counted(wish.cameras, 'camera')} of {wish.fps:g} frames/s need more than {_MAX_WORKERS} workers, the most "
+        f"that share a topic: up to {feasible} cameras are feasible; divide them among several topics"
     )
 
 

@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from streamer.sizing.commands import (
@@ -29,7 +30,7 @@ _LIMITS: dict[Limit, str] = {
 
 
 def as_json(
-    plan: Plan, warnings: Sequence[str] = (), hints: Sequence[str] = (), options_path: str | None = None
+    plan: Plan, warnings: Sequence[str] = (), hints: Sequence[str] = (), options_path: Path | None = None
 ) -> dict[str, Any]:
     """Return the plan as one object.
 
@@ -95,8 +96,9 @@ def as_rows(plan: Plan) -> list[tuple[str, str, str]]:
     figures, wish = lane.figures, plan.wish
     cards = f"{figures.name}, {figures.images_per_s:,.0f} images/s each, of which the busiest gives {plan.card_use:.0%}"
     workers = (
-        f"{plan.workers_per_device} on a card, with {lane.activations} of its {counted(figures.instances, 'activation')} each; a "
-        f"worker does {lane.host_fps:,.0f} frames/s at the most, the fullest has {plan.worker_fps:,.0f}"
+        f"{plan.workers_per_device} on a card, with {lane.activations} of its "
+        f"{counted(figures.instances, 'activation')} each; a worker does {lane.host_fps:,.0f} frames/s at the most, "
+        f"the fullest has {plan.worker_fps:,.0f}"
     )
     cores = (
         f"{small(plan.decode_cores)} for decoding ({host.decode_us:.0f} µs a frame), the rest for the stream "
@@ -128,22 +130,26 @@ def as_rows(plan: Plan) -> list[tuple[str, str, str]]:
             f"{latency.total_s * 1e3:.0f} ms",
             ", ".join(f"{name} {time_s * 1e3:.0f}" for name, time_s in parts.items()),
         ),
-        ("limit", plan.limit, f"{_LIMITS[plan.limit]}, at {counted(plan.max_cameras, 'camera')} on the same cards and workers"),
+        (
+            "limit",
+            plan.limit,
+            f"{_LIMITS[plan.limit]}, at {counted(plan.max_cameras, 'camera')} on the same cards and workers",
+        ),
     ]
 
 
-def commands(plan: Plan, options_path: str | None = None) -> list[str]:
+def commands(plan: Plan, options_path: Path | None = None) -> list[str]:
     """Return the command lines that make it real; the model's and the options' files have to be there."""
-    file = options_path or options_file(plan)
+    file = str(options_path or options_file(plan))
     return [
         shlex.join(topics_command(plan)),
         *(shlex.join(consume_command(plan, device, file)) for device in range(plan.devices)),
     ]
 
 
-def shown_commands(plan: Plan, options_path: str | None = None) -> list[str]:
+def shown_commands(plan: Plan, options_path: Path | None = None) -> list[str]:
     """Return the same with what they need before, but of many cards the first few alone."""
-    file = options_path or options_file(plan)
+    file = str(options_path or options_file(plan))
     state = "written" if options_path is not None else f"`--options {shlex.quote(file)}` writes it"
     lines = [
         f"# {file}: how the program is compiled ({state})",

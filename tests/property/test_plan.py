@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.backends.simulator.figures import CardFigures, read_figures
+from streamer.sizing.broker_load import most_cameras
 from streamer.sizing.errors import InfeasibleError
 from streamer.sizing.host import HostCost
 from streamer.sizing.plan import Plan, fullest_share, make_plan
@@ -118,6 +119,23 @@ def test_no_worker_has_less_than_an_even_share_and_more_workers_never_give_it_mo
     share = fullest_share(cameras, workers)
     assert max(1 / workers, 1 / cameras) <= share <= 1
     assert fullest_share(cameras, workers + 1) <= share
+
+
+@given(st.integers(1, 10_000_000), st.integers(1, 10_000))
+def test_a_partition_is_sized_for_its_share_and_what_is_uneven_in_it(cameras: int, partitions: int) -> None:
+    most, even = most_cameras(cameras, partitions), cameras / partitions
+    uneven = even + 2 * math.sqrt(even * (1 - 1 / partitions))
+    assert max(1, min(int(uneven), cameras)) <= most <= cameras
+    assert most <= even + 8 * math.sqrt(even) + 10
+
+
+@pytest.mark.parametrize(("cameras", "partitions"), [(3, 8), (20, 16), (40, 424), (300, 16)])
+def test_hardly_any_partition_has_more_cameras_than_it_is_sized_for(cameras: int, partitions: int) -> None:
+    random = np.random.default_rng(cameras)
+    fullest = [np.bincount(random.integers(0, partitions, cameras)).max() for _ in range(2000)]
+    most = most_cameras(cameras, partitions)
+    assert np.mean(np.array(fullest) > most) <= 0.03
+    assert np.mean(np.array(fullest) > most - 1) > 0.01, "and not for more than needed"
 
 
 @pytest.mark.parametrize("size", [2, 4, 14, 32])

@@ -6,7 +6,9 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,14 +20,16 @@ import onnx
 import pytest
 
 from engine.backends.simulator.table import PUBLISHED, read_table
+from engine.models.zoo.catalog import ARCHITECTURES
 from streamer.classifiers.plan import DEFAULTS, LIMITS, LUT_NAME
 from streamer.classifiers.report import CSV_COLUMNS, csv_text
 from streamer.cli.classifier import COMMAND
 from streamer.cli.command import UsageError, make_parser, parse
 from streamer.cli.main import main
 from streamer.terminal import is_harmless
-from tests.fakes.programs import ROOT
+from tests.fakes.programs import ROOT, environ
 from tests.fakes.qaic.sdk import installed, nothing_installed
+from tests.fakes.waiting import DEADLINE_S, wait_until
 
 REQUIRE_TOOLS = "STREAMER_TESTS_REQUIRE_TOOLS"
 MODEL = "shufflenet_v2_x0_5"
@@ -274,6 +278,16 @@ def test_what_is_run_again_is_what_is_wanted_or_nothing(
 
 
 @pytest.mark.usefixtures("_torch")
+def test_an_opset_that_the_model_needs_later_is_not_called_given(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("-m", MODEL, "-b", "1", "-s", "64", "--time", "0.1", *ONNXRUNTIME)
+    for more in (("--weights", "random"), ("--run-only",)):
+        found = run(capsys, *words, "--opset", "3", *more)
+        assert (found["opset"], found["origins"]["opset"], found["origins"]["batch_size"]) == (9, "raised", "flag")
+    assert main(["classifier", *words, "--run-only"]) == 0
+    assert "raised for the model: opset" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_torch")
 def test_a_simulated_card_answers_once_and_then_takes_its_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +379,35 @@ def test_of_all_models_those_that_fail_stop_no_other(capsys: pytest.CaptureFixtu
     table = capsys.readouterr().out
     assert "0 models run, 53 failed" in table
     assert "vit-base-patch16-224" in table
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_signal_leaves_the_rows_of_all_that_are_done(
+    repeated: tuple[Path, dict[str, Any]], number: signal.Signals, code: int
+) -> None:
+    folder, before = repeated[0].parent, list(ARCHITECTURES).index(MODEL)
+    words = ["--all", *ONNXRUNTIME, "--run-only", "--time", "1h", "-b", "2", "-s", "64", "--csv", "all.csv"]
+    said = folder / "said"
+    with said.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(  # for the one that is compiled it would take its hour
+            [sys.executable, "-m", "streamer.cli.main", "classifier", *words],
+            cwd=folder,
+            env=environ(),
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+        )
+        try:
+            rows = folder / "all.csv"
+            wait_until(lambda: rows.exists() and rows.read_text("utf-8").count("\n") > before)
+            process.send_signal(number)
+            assert process.wait(DEADLINE_S) == code
+        finally:
+            process.kill()
+            process.wait()
+    assert len(rows.read_text("utf-8").splitlines()) == 1 + before
+    lines = said.read_text("utf-8").splitlines()
+    assert sum("/53 " in line for line in lines) == before
+    assert (f"interrupted after {before} of 53 models: these are all there are" in lines) == (number == signal.SIGINT)
 
 
 @pytest.mark.usefixtures("_torch")

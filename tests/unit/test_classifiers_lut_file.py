@@ -71,7 +71,7 @@ def test_the_columns_order_is_the_files() -> None:
 def test_what_is_no_table_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "lut.csv"
     path.write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(OptionsError, match=r"lut\.csv, line 2"):
+    with pytest.raises(OptionsError, match=r"lut\.csv has no MODEL_NAME"):
         write_row(path, ROW)
     assert path.read_text(encoding="utf-8") == "a,b\n1,2\n"
     with pytest.raises(ClassifierError, match="cannot be written"):

@@ -1,15 +1,18 @@
 """Each value of a run: the user's, else the table's, else the vendor's default; and what no card can be."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from engine.backends.qaic.sdk import COMPILERS
 from engine.backends.simulator.table import PUBLISHED, read_table
 from engine.errors import OptionsError
 from engine.models.zoo.catalog import find_architecture
-from streamer.classifiers.commands import card_commands
+from streamer.classifiers.commands import card_commands, compile_command
 from streamer.classifiers.device import find_device
 from streamer.classifiers.errors import PlanError
+from streamer.classifiers.extra_flags import wrong_with
 from streamer.classifiers.plan import LUT_NAME, Wishes, find_table, plan_of
 from streamer.classifiers.work_directory import WorkDirectory
 from streamer.terminal import is_harmless
@@ -26,6 +29,21 @@ def own_table(folder: Path, *lines: str) -> Path:
     path = folder / LUT_NAME
     path.write_text("\r\n".join([HEADER, "", ",,,,", *lines]), encoding="utf-8")
     return path
+
+
+def test_the_published_tables_flags_are_taken() -> None:
+    flags = [row.extra for row in PUBLISHED_TABLE.rows.values() if row.extra]
+    assert len(flags) > 50
+    assert not any(map(wrong_with, flags))
+
+
+def test_the_run_says_no_flag_that_is_taken(tmp_path: Path) -> None:
+    plan = plan_of(Wishes(extra=""), find_architecture("resnet50"), PUBLISHED_TABLE)
+    for compiler in COMPILERS:
+        line = compile_command(plan, WorkDirectory(tmp_path, plan, "qaic"), compiler, has_open_batch=True)
+        flags = shlex.split(line)[1:]
+        assert len(flags) > 7
+        assert all("the run itself says" in wrong_with(flag) for flag in flags)
 
 
 def test_where_nothing_is_said_the_table_is_followed_and_best_throughput_is_meant() -> None:
@@ -106,6 +124,13 @@ def test_a_table_out_of_range_is_told_by_its_name(tmp_path: Path) -> None:
         (Wishes(extra="-a\u2028touch x"), r"extra is '-a\\u2028touch x'"),
         (Wishes(extra="-a\x1b[2J"), r"extra is '-a\\x1b\[2J'"),
         (Wishes(extra='-a "b'), "every quotation mark closed"),
+        (Wishes(extra="-a b"), "'b' is no flag: each begins with a dash"),
+        (Wishes(extra="-a --"), "'--' is no flag"),
+        (Wishes(extra="-ddr-stats -ols=4"), r"extra is .* \(given\): the run itself says -ols: give --ols"),
+        (Wishes(extra="--aic-num-cores=3"), "says -aic-num-cores: give --cores"),
+        (Wishes(extra="-batchsize=3"), "says -batchsize: give --batch-size"),
+        (Wishes(extra="-m=x.onnx"), "says -m: give --model-name"),
+        (Wishes(extra="-compile-only"), "says -compile-only: leave it out"),
         (Wishes(mos="1\n"), r"mos is '1\\n'"),
         (Wishes(batch_size=4097), "batch_size is 4097 .*: it is 4096 at the most"),
         (Wishes(image_size_px=8193), "image_size_px is 8193 .*: it is 8192 at the most"),

@@ -16,8 +16,8 @@ from streamer.cli.command import Command, UsageError, make_parser, parse
 from streamer.cli.doctor import _checks
 from streamer.cli.main import main
 from streamer.compose import kafka_of
-from streamer.demo.demo import _environ
 from streamer.doctor.check import run_checks
+from streamer.processes import environ_for
 
 SECRET = "hunter2"
 SECRETS = [path for path, info in known_settings() if is_secret(info)]
@@ -269,7 +269,7 @@ def test_errors_about_settings_never_hold_a_secret(
 def test_the_demos_processes_have_no_login_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMER_SASL_PASSWORD", SECRET)
     Path("streamer.toml").write_text("sasl_mechanism = 'PLAIN'")
-    environ = _environ("127.0.0.1:1")
+    environ = environ_for("127.0.0.1:1")
     assert SECRET not in environ.values()
     for name, value in environ.items():
         monkeypatch.setenv(name, value)

@@ -153,8 +153,8 @@ async def test_a_body_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> Non
 
 async def test_a_full_queue_is_said_and_a_client_may_come_again(tmp_path: Path) -> None:
     model = save_fragile(tmp_path / "sums.onnx")
-    keywords = {"batch_size": 64, "batch_timeout": 0.5, "max_queue_size": 1}
-    async with WorkerServer(model, device="CPU", port=0, **keywords) as server:
+    patient: dict[str, Any] = {"batch_size": 64, "batch_timeout": 0.5, "max_queue_size": 1}
+    async with WorkerServer(model, device="CPU", port=0, **patient) as server:
         first = asyncio.create_task(off(infer, server.address, images(1)))
         async with asyncio.timeout(30):
             while not server.get_stats()["total_inputs"]:  # noqa: ASYNC110 - it has no event

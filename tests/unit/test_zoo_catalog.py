@@ -67,6 +67,11 @@ def test_a_name_that_is_nearly_right_is_put_right() -> None:
         find_architecture("resnet_50")
 
 
+def test_a_name_in_another_case_is_that_name() -> None:
+    assert find_architecture("SqueezeNet1_1").name == "squeezenet1_1"
+    assert find_architecture("ViT_B_16").name == "vit_b_16"
+
+
 def test_a_name_that_is_like_none_lists_them() -> None:
     with pytest.raises(OptionsError, match=r"^no classifier 'x': one of alexnet, .*, wide_resnet50_2$"):
         find_architecture("x")
