@@ -61,10 +61,12 @@ class Length:
     """For how long it is measured.
 
     Attributes:
+        warm_up_s: Before anything counts.
         saturated_s: A worker that always has work.
         paced_s: Each of the loads at which the latency is measured.
     """
 
+    warm_up_s: float = 15.0
     saturated_s: float = 8.0
     paced_s: float = 7.0
 
@@ -101,6 +103,8 @@ def measured(bench: Bench, lane: Lane, wish: Wish | None = None, length: Length 
     """
     length = length or Length()
     bench.start_worker(lane, wish)
+    # Java compiles what a broker does again and again: one that has just started is slower than it will be.
+    bench.saturate(_CAMERAS, length.warm_up_s, lane.budget_s * _AGE)
     full = bench.saturate(_CAMERAS, length.saturated_s, lane.budget_s * _AGE)
     fps = full.load.result_fps
     if fps <= 0:
