@@ -24,7 +24,9 @@ def _atheris() -> None:
 
 
 def fuzz(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "tests.fuzz.fuzz", *arguments]
+    # Through a shell that forks: a process begins with the peak memory of the one that it was forked from, here a
+    # run of tests with torch in it, and the fuzzer would take that for its own.
+    command = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-m", "tests.fuzz.fuzz", *arguments]
     return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=100, check=False)
 
 

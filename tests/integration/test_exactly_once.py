@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from threading import Event
 from typing import Any, TypeVar
 
@@ -251,7 +252,8 @@ def test_outcomes_that_are_too_large_together_are_sent_in_parts(
 ) -> None:
     limit(stage, stage.topics.dead_letters, {"max.message.bytes": "100000"})
     stage.feed(camera_frames("bad", 8, data=b"no picture" * 2_000))
-    consumer = consumer_of(settings, classifier)
+    # Long enough for all of them to be in one transaction, however slow the machine is.
+    consumer = consumer_of(settings.model_copy(update={"commit_interval": timedelta(seconds=3)}), classifier)
     consume(consumer, 8)
     assert consumer.counts.frames == {"dead-lettered": 8}
     assert "splitting batch" in caplog.text, "they were too large for one request"
