@@ -9,20 +9,17 @@ fixed time-outs the table shows the longest that keeps the p99 that the budget g
 
 import argparse
 import random
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from threading import Event, Thread
 from typing import NamedTuple
 
 from benchmarks.consumer_cpu import consume, pictures
+from benchmarks.delivery import send_paced
 from consumers.batch_deadline import BatchDeadline
 from messaging.broker import BrokerOptions, EmbeddedBroker
-from messaging.frame import Frame, frame_id, write_frame
 from messaging.kafka import Kafka
-from messaging.timestamps import now_us
 from messaging.topics import TopicNames, TopicPlan, create_topics
-from messaging.trace_context import new_traceparent
 from tests.fakes.virtual_stream import Arrival, VirtualConsumer, bursts, percentile, poisson
 
 _SEED = 7
@@ -83,7 +80,8 @@ class RealStream:
         topics = TopicNames(frames=f"frames-{mark}", results=f"results-{mark}")
         create_topics(self._cluster, TopicPlan(topics))
         until = Event()
-        feeder = Thread(target=self._feed, args=(topics.frames, until), name="feeder")
+        arguments = (self._cluster, topics.frames, self._jpegs, self._arrivals, _CAMERAS, until)
+        feeder = Thread(target=send_paced, args=arguments, name="feeder")
         feeder.start()
         card = ["--backend", "simulator", "--row", _ROW, "--compute", "none"]
         try:
@@ -95,28 +93,6 @@ class RealStream:
         assert isinstance(latency, dict)
         assert isinstance(batch, dict)
         return Figures(latency["p99"], batch["mean_size"])
-
-    def _feed(self, topic: str, until: Event) -> None:
-        producer = self._cluster.producer(linger_ms=0)
-        began_s, began_us = time.monotonic(), now_us()
-        for number, arrival in enumerate(self._arrivals):
-            if until.wait(max(began_s + arrival.polled_at_s - time.monotonic(), 0.0)):
-                break
-            camera = f"camera-{number % _CAMERAS}"
-            frame = Frame(
-                camera=camera,
-                session="deadline",
-                sequence=number // _CAMERAS,
-                frame_id=frame_id(camera, "deadline", number // _CAMERAS),
-                captured_at_us=began_us + round(arrival.captured_at_s * 1e6),
-                data=self._jpegs[number % len(self._jpegs)],
-                content_type="image/jpeg",
-                traceparent=new_traceparent(),
-            )
-            message = write_frame(frame)
-            producer.send(topic, message.value, message.key, message.headers, timestamp_ms=message.timestamp_ms)
-        producer.flush(30)
-        producer.close()
 
 
 def main() -> None:

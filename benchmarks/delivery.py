@@ -13,6 +13,7 @@ import json
 import tempfile
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
@@ -54,20 +55,31 @@ def _backlog(cluster: Kafka, model: Path, jpegs: list[bytes], frames: int, flags
     return fps, (many_cpu_s - few_cpu_s) / (frames - frames // 8) * 1e6
 
 
-def _send_steadily(cluster: Kafka, topic: str, jpegs: list[bytes], seconds: float, until: Event) -> None:
-    """Send frames at the steady rate, each with the time at which it is due as its capture time."""
+def send_paced(
+    cluster: Kafka, topic: str, jpegs: list[bytes], moments: Iterable[tuple[float, float]], cameras: int, until: Event
+) -> None:
+    """Send frames at their time.
+
+    Args:
+        cluster: Where.
+        topic: Where to.
+        jpegs: What the frames show, in turn.
+        moments: For each frame when it was captured, and when it is sent, in order; seconds from now.
+        cameras: Whose frames they are, in turn.
+        until: Ends it.
+    """
     producer = cluster.producer(linger_ms=0)
     began_s, began_us = time.monotonic(), now_us()
-    for number in range(int(seconds * _STEADY_FPS)):
-        if until.wait(max(began_s + number / _STEADY_FPS - time.monotonic(), 0.0)):
+    for number, (captured_at_s, sent_at_s) in enumerate(moments):
+        if until.wait(max(began_s + sent_at_s - time.monotonic(), 0.0)):
             break
-        camera, sequence = f"camera-{number % _CAMERAS}", number // _CAMERAS
+        camera, sequence = f"camera-{number % cameras}", number // cameras
         frame = Frame(
             camera=camera,
-            session="steady",
+            session="paced",
             sequence=sequence,
-            frame_id=frame_id(camera, "steady", sequence),
-            captured_at_us=began_us + number * 1_000_000 // _STEADY_FPS,
+            frame_id=frame_id(camera, "paced", sequence),
+            captured_at_us=began_us + round(captured_at_s * 1e6),
             data=jpegs[number % len(jpegs)],
             content_type="image/jpeg",
             traceparent=new_traceparent(),
@@ -82,8 +94,8 @@ def _latency_ms(cluster: Kafka, model: Path, jpegs: list[bytes], seconds: float,
     """Return the latency of frames that come at a steady rate; those before the consumer joined are left out."""
     topics = _new_topics(cluster)
     until = Event()
-    arguments = (cluster, topics.frames, jpegs, seconds + _JOIN_S, until)
-    feeder = Thread(target=_send_steadily, args=arguments, name="feeder")
+    moments = [(number / _STEADY_FPS,) * 2 for number in range(int((seconds + _JOIN_S) * _STEADY_FPS))]
+    feeder = Thread(target=send_paced, args=(cluster, topics.frames, jpegs, moments, _CAMERAS, until), name="feeder")
     feeder.start()
     try:
         _, _, figures = consume(cluster, topics, model, [*flags, "--from", "latest"])

@@ -25,6 +25,7 @@ from engine.session import Session
 
 log = logging.getLogger(__name__)
 
+_NOT_OPEN = "the engine is not started, or stopped already"
 #: The request whose callback is running. An input that is added by it may take over its place.
 _answering: ContextVar[Request | None] = ContextVar("answering", default=None)
 
@@ -232,13 +233,13 @@ class AsyncBatchInferenceEngine:
             self._free(parent)  # else callbacks that add inputs could wait for one another for ever
         await self._room.take(request.size_bytes, may_wait=may_wait and self.options.when_full == "wait")
         request.holds_room, request.owner = True, self
-        if self._collector is None or not self._is_open:
+        collector = self._collector
+        if collector is None or not self._is_open:  # it was stopped while this waited
             self._free(request)
-            self._demand_open()
+            raise NotOpenError(_NOT_OPEN)
         request.added_at_s = time.monotonic()
         self._counts.added(request.stream)
-        assert self._collector is not None
-        self._collector.add(request)
+        collector.add(request)
 
     async def _make_place(self) -> Place:
         self._session = await asyncio.to_thread(Session, self._model_path, **self._keywords)
@@ -251,7 +252,7 @@ class AsyncBatchInferenceEngine:
 
     def _demand_open(self) -> None:
         if not self._is_open:
-            raise NotOpenError("the engine is not started, or stopped already")
+            raise NotOpenError(_NOT_OPEN)
 
     def _finished(self, request: Request, answer: Any, /, *, is_remote: bool) -> None:
         """Answer a request: its callback, or what is told of errors."""

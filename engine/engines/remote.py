@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 from engine.backends.software import extra, require
@@ -47,6 +48,7 @@ class RemotePlace(Place):
             {} if token is None else {"Authorization": f"Bearer {token}"}
         )
         self._outputs: dict[str, TensorSpec] | None = None
+        self._row_bytes: int | None = None
         self._slots = slots
         self._timeout_s = timeout_s
         self._client: Any = None
@@ -92,10 +94,7 @@ class RemotePlace(Place):
                 raise WorkerError(f"worker {self.url} answered {status}: {_reason(answer)}")
             outputs = self._read(answer, header_length, rows) if status == _OK else {}
         except WorkerError as exc:
-            self.breaker.failed(time.monotonic(), has_answered=not exc.is_silent)
-            if self.breaker.is_open:
-                self._note(str(exc))
-                self._has_failed.set()
+            self._failed(str(exc), has_answered=not exc.is_silent)
             raise
         if status != _OK:
             raise InferenceError(f"worker {self.url} answered {status}: {_reason(answer)}")
@@ -104,10 +103,7 @@ class RemotePlace(Place):
 
     def blame(self) -> None:
         """Note that it refused what this machine could compute."""
-        self.breaker.failed(time.monotonic(), has_answered=True)
-        if self.breaker.is_open:
-            self._note(f"worker {self.url} refuses what this machine can compute")
-            self._has_failed.set()
+        self._failed(f"worker {self.url} refuses what this machine can compute", has_answered=True)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -120,6 +116,7 @@ class RemotePlace(Place):
     def expect(self, program: Program | None) -> None:
         """Take what answers have to look like: as those of this machine."""
         self._outputs = None if program is None else {spec.name: spec for spec in program.outputs}
+        self._row_bytes = _row_bytes(self._outputs.values()) if self._outputs else None
 
     def _read(self, answer: bytes, header_length: str | None, rows: int) -> Tensors:
         try:
@@ -142,12 +139,9 @@ class RemotePlace(Place):
 
     def _most_bytes(self, rows: int) -> int:
         """Return how large an answer may be."""
-        size = 0
-        for spec in (self._outputs or {}).values():
-            if not spec.shape or None in spec.shape[1:]:
-                return _MAX_ANSWER_BYTES
-            size += rows * math.prod(each or 1 for each in spec.shape[1:]) * spec.dtype.itemsize
-        return min(size + _HEADER_BYTES, _MAX_ANSWER_BYTES) if self._outputs else _MAX_ANSWER_BYTES
+        if self._row_bytes is None:
+            return _MAX_ANSWER_BYTES
+        return min(rows * self._row_bytes + _HEADER_BYTES, _MAX_ANSWER_BYTES)
 
     async def _ask(
         self, method: str, path: str, most_bytes: int, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -183,6 +177,13 @@ class RemotePlace(Place):
             self.breaker.look_succeeded()
             self._note("")
 
+    def _failed(self, problem: str, *, has_answered: bool) -> None:
+        """Note that a batch failed by the worker's fault."""
+        self.breaker.failed(time.monotonic(), has_answered=has_answered)
+        if self.breaker.is_open:
+            self._note(problem)
+            self._has_failed.set()
+
     def _note(self, problem: str) -> None:
         """Say once that it gets no work, and once that it does again."""
         if problem and not self._problem:
@@ -200,6 +201,16 @@ class RemotePlace(Place):
                 continue
             await asyncio.sleep(wait_s)
             await self._look()
+
+
+def _row_bytes(outputs: Iterable[TensorSpec]) -> int | None:
+    """Return the bytes of one row of all outputs; None where the program does not say."""
+    size = 0
+    for spec in outputs:
+        if not spec.shape or None in spec.shape[1:]:
+            return None
+        size += math.prod(each or 1 for each in spec.shape[1:]) * spec.dtype.itemsize
+    return size
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

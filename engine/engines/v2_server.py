@@ -324,8 +324,6 @@ async def _answering_errors(request: web.Request, handler: Any) -> web.StreamRes
         status, text = 400, str(exc)
     except EngineError as exc:
         status, text = 500, str(exc)
-    except asyncio.CancelledError:
-        raise
     except Exception:
         log.exception("a request failed")
         status, text = 500, "an error of the worker's own; its log says more"
