@@ -135,20 +135,28 @@ class Bench:
         if worker is not None:
             worker.terminate()
 
-    def saturate(self, cameras: int, seconds: float, age_s: float) -> LoadTrial:
+    def saturate(self, cameras: int, warm_s: float, seconds: float, age_s: float) -> LoadTrial:
         """Send frames as fast as results come back that are so old.
+
+        Args:
+            cameras: Of which the frames are.
+            warm_s: Before results count: processes and the broker get warm, and the rate finds its height.
+            seconds: For how long they count.
+            age_s: Of the results. It has to be more than what a result takes where nothing waits.
 
         Raises:
             TrialError: A process failed, or the worker is still at work on the frames of the trial before.
         """
-        return self._trial(cameras, None, seconds, age_s)
+        return self._trial(cameras, None, seconds, warm_s, age_s)
 
     def run(self, cameras: int, fps: float, seconds: float) -> LoadTrial:
         """Send the frames of so many cameras; raises as `saturate` does."""
         return self._trial(cameras, fps, seconds)
 
     @_telling()
-    def _trial(self, cameras: int, fps: float | None, seconds: float, age_s: float = 0.0) -> LoadTrial:
+    def _trial(
+        self, cameras: int, fps: float | None, seconds: float, warm_s: float = 0.0, age_s: float = 0.0
+    ) -> LoadTrial:
         assert self._worker is not None, "a trial needs a worker"
         self._wait_for_backlog()
         session = uuid.uuid4().hex[:8]
@@ -161,7 +169,8 @@ class Bench:
                 cameras=cameras,
                 fps=fps,
                 age_s=age_s,
-                seconds=seconds,
+                warm_s=warm_s,
+                seconds=warm_s + seconds,
                 session=session,
             )
             report = self._play(order)

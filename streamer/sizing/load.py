@@ -27,8 +27,6 @@ _LOOK_S: Final = 0.25
 _RATE_LOOKS: Final = 4
 _FOLLOW_S: Final = 0.5
 _FIRST_FPS: Final = 200.0
-#: The rate counts from this share of the time on, when everything is warm and the window full.
-_WARM_SHARE: Final = 0.5
 _FLUSH_TIMEOUT_S: Final = 20.0
 
 
@@ -39,7 +37,8 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
         pictures: Files with encoded pictures.
         fps: Of each camera; None for as fast as results come back.
         age_s: How old results are to be then: so many frames are kept waiting.
-        seconds: For how long.
+        warm_s: Results count from then on, where frames go out as fast as results come back.
+        seconds: For how long, with that.
         session: Of all the cameras, new each time.
     """
 
@@ -48,6 +47,7 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     cameras: int
     fps: float | None
     age_s: float
+    warm_s: float
     seconds: float
     session: str
 
@@ -197,7 +197,8 @@ def _as_answered(cameras: PlayedCameras, order: LoadOrder, results: "_Results") 
             wanted = max(answered_fps * order.age_s, _FEWEST_WAITING)
             rate_fps = max(answered_fps + (wanted - (number - count)) / _FOLLOW_S, 0.0)
         time.sleep(_TICK_S)
-    (first_s, first), (ended_s, last) = looks[int(len(looks) * _WARM_SHARE)], looks[-1]
+    first_s, first = next((look for look in looks if look[0] >= began_s + order.warm_s), looks[0])
+    ended_s, last = looks[-1]
     return (last - first) / max(ended_s - first_s, _TICK_S)
 
 

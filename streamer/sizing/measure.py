@@ -39,9 +39,9 @@ _RESIZE_US: Final = 2300.0
 _CAMERAS: Final = 64
 #: Of the saturated rate.
 _LIGHT, _BUSY = 0.3, 0.6
-#: Of the budget: how old results are, on average, of a worker that always has work. The older they may be, the more
-#: comes in one go and the cheaper is a frame; of results that are mostly in time the mean is about half the budget.
-_AGE: Final = 0.5
+#: Of the budget: how old results are, on average, of a worker that always has work. A batch alone may take half of it
+#: to fill, so with less there would be nothing that waits, and it would not always have work.
+_AGE: Final = 1.0
 _SMALL_BATCH: Final = 4
 _DECODED_SIDE_PX: Final = 224
 #: While the stream is measured nothing is late.
@@ -61,12 +61,13 @@ class Length:
     """For how long it is measured.
 
     Attributes:
-        warm_up_s: Before anything counts.
+        warm_up_s: Before anything counts. Java compiles what a broker does again and again: one that has just started is
+            slower than it will be.
         saturated_s: A worker that always has work.
         paced_s: Each of the loads at which the latency is measured.
     """
 
-    warm_up_s: float = 15.0
+    warm_up_s: float = 30.0
     saturated_s: float = 8.0
     paced_s: float = 7.0
 
@@ -103,9 +104,7 @@ def measured(bench: Bench, lane: Lane, wish: Wish | None = None, length: Length 
     """
     length = length or Length()
     bench.start_worker(lane, wish)
-    # Java compiles what a broker does again and again: one that has just started is slower than it will be.
-    bench.saturate(_CAMERAS, length.warm_up_s, lane.budget_s * _AGE)
-    full = bench.saturate(_CAMERAS, length.saturated_s, lane.budget_s * _AGE)
+    full = bench.saturate(_CAMERAS, length.warm_up_s, length.saturated_s, lane.budget_s * _AGE)
     fps = full.load.result_fps
     if fps <= 0:
         raise TrialError("a worker gave no results in time: this machine is too slow, or too busy, to be measured")
@@ -155,7 +154,8 @@ def host_cost(
     size = figures.batch_size
     say(f"a worker with batches of {_SMALL_BATCH}")
     bench.start_worker(replace(lane, figures=replace(figures, batch_size=_SMALL_BATCH)))
-    small = bench.saturate(_CAMERAS, Length().saturated_s, _BUDGET_S * _AGE)
+    length = Length()
+    small = bench.saturate(_CAMERAS, length.saturated_s, length.saturated_s, _BUDGET_S * _AGE)
     bench.stop_worker()
     batch_us = max((small.cpu_us - large.full.cpu_us) / (1 / _SMALL_BATCH - 1 / size), 0.0)
     return HostCost(
