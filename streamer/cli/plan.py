@@ -179,7 +179,10 @@ def _print(plan: "Plan", hints: list[str], options: "Path | None", found: "Verif
         ("what", "predicted", "found", "apart"),
         verification_rows(found),
     )
-    print(f"the prediction {'holds' if found.has_held else 'does not hold'} on this machine")
+    print(
+        f"the prediction {'holds' if found.has_held else 'does not hold'} on this machine, whose own speed changed by "
+        f"{found.drift:+.0%} meanwhile"
+    )
 
 
 def _arguments(parser: ArgumentParser) -> None:

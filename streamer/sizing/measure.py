@@ -89,6 +89,11 @@ class Measured:
         """Frames/s of a worker that always has work."""
         return self.full.load.result_fps
 
+    def at(self, fps: float) -> Lane:
+        """Return the lane on this machine when it does so many frames/s instead."""
+        host = self.lane.host
+        return replace(self.lane, host=replace(host, worker_cores=host.worker_cores * fps / self.fps))
+
 
 def measured(bench: Bench, lane: Lane, wish: Wish | None = None, length: Length | None = None) -> Measured:
     """Run a worker of the lane and see how fast it is, and how its latency grows; the worker goes on.
@@ -104,7 +109,7 @@ def measured(bench: Bench, lane: Lane, wish: Wish | None = None, length: Length 
     """
     length = length or Length()
     bench.start_worker(lane, wish)
-    full = bench.saturate(_CAMERAS, length.warm_up_s, length.saturated_s, lane.budget_s * _AGE)
+    full = saturated(bench, lane, length.warm_up_s, length.saturated_s)
     fps = full.load.result_fps
     if fps <= 0:
         raise TrialError("a worker gave no results in time: this machine is too slow, or too busy, to be measured")
@@ -117,6 +122,11 @@ def measured(bench: Bench, lane: Lane, wish: Wish | None = None, length: Length 
             raise TrialError("too few results came in time: this machine is too slow, or too busy, to be measured")
         points.append(LoadPoint(fps * share, trial.p99_ms / 1e3))
     return Measured(calibrated(here, *points), full)
+
+
+def saturated(bench: Bench, lane: Lane, warm_s: float, seconds: float) -> LoadTrial:
+    """Let the bench's worker always have work, and count its results once it is warm."""
+    return bench.saturate(_CAMERAS, warm_s, seconds, lane.budget_s * _AGE)
 
 
 def measured_program(programs: Iterable[CardFigures]) -> CardFigures:
@@ -155,7 +165,7 @@ def host_cost(
     say(f"a worker with batches of {_SMALL_BATCH}")
     bench.start_worker(replace(lane, figures=replace(figures, batch_size=_SMALL_BATCH)))
     length = Length()
-    small = bench.saturate(_CAMERAS, length.saturated_s, length.saturated_s, _BUDGET_S * _AGE)
+    small = saturated(bench, lane, length.saturated_s, length.saturated_s)
     bench.stop_worker()
     batch_us = max((small.cpu_us - large.full.cpu_us) / (1 / _SMALL_BATCH - 1 / size), 0.0)
     return HostCost(

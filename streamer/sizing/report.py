@@ -168,7 +168,8 @@ def verification_as_json(found: Verification) -> dict[str, Any]:
     return {
         "cores": found.cores,
         "scale": round(found.scale, 4),
-        "saturated_fps": round(found.saturated_fps, 1),
+        "saturated_fps": [round(fps, 1) for fps in found.saturated_fps],
+        "drift": round(found.drift, 4),
         "predicted_cameras": found.predicted_cameras,
         "found_cameras": found.found_cameras,
         "cameras_error": round(found.cameras_error, 4),

@@ -2,17 +2,18 @@
 
 What is measured first: the rate of a worker that always has work, and the latency at 0.3 and 0.6 of it. What is
 predicted from it: the most cameras that are served in time, and the latency with the headroom left free. What is then
-found, with cameras that keep their pace whatever becomes of their frames: both.
+found, with cameras that keep their pace whatever becomes of their frames: both. A machine gets warm, or has neighbours:
+the rate is measured again at the end, and the most cameras are those of the mean of both rates.
 """
 
 import os
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import fmean, median
 from typing import Final
 
 from streamer.sizing.bench import Bench
 from streamer.sizing.errors import TrialError
-from streamer.sizing.measure import Length, Say, measured
+from streamer.sizing.measure import Length, Say, measured, saturated
 from streamer.sizing.plan import Plan
 from streamer.sizing.search import BorderSearch
 from streamer.sizing.trial import LoadTrial
@@ -47,7 +48,7 @@ class Verification:
 
     Attributes:
         cores: Of this machine, for worker, broker and cameras.
-        saturated_fps: Frames/s of a worker that always has work.
+        saturated_fps: Frames/s of a worker that always has work: before the trials, and after them.
         predicted_cameras: The most that are served in time.
         planned_cameras: Those of the plan's fullest worker, or as many as leave the headroom free here where those are
             fewer, but one at the least: where the latency is compared.
@@ -56,7 +57,7 @@ class Verification:
     """
 
     cores: int
-    saturated_fps: float
+    saturated_fps: tuple[float, float]
     scale: float
     predicted_cameras: int
     found_cameras: int
@@ -66,6 +67,12 @@ class Verification:
     found_p99_of_all_ms: float
     found_drop_rate: float
     trials: tuple[LoadTrial, ...]
+
+    @property
+    def drift(self) -> float:
+        """By what share the machine got faster (or slower, below zero) while it was tried."""
+        before, after = self.saturated_fps
+        return after / before - 1
 
     @property
     def cameras_error(self) -> float:
@@ -133,11 +140,14 @@ def verify(plan: Plan, bench: Bench, say: Say, effort: Effort | None = None) -> 
     at_plan = [tried(planned) for _ in range(effort.repeats)]
     search = BorderSearch(lambda cameras: tried(cameras).passes(wish.budget_s, wish.drop_rate), most=effort.most_trials)
     found = search.largest(predicted)
+    say("measuring again what a worker does that always has work")
+    after = saturated(bench, lane, effort.measuring.saturated_s, effort.measuring.saturated_s)
+    saturated_fps = (here.fps, after.load.result_fps)
     return Verification(
         cores=os.cpu_count() or 1,
-        saturated_fps=here.fps,
+        saturated_fps=saturated_fps,
         scale=min(planned * wish.fps / plan.worker_fps, 1.0),
-        predicted_cameras=predicted,
+        predicted_cameras=int(here.at(fmean(saturated_fps)).timely_fps() / wish.fps),
         found_cameras=found,
         planned_cameras=planned,
         predicted_p99_ms=predicted_p99_ms,

@@ -52,8 +52,12 @@ def console_of(browser: Chrome) -> list[str]:
 
 
 def look_like(browser: Chrome, width_px: int, height_px: int, *, is_dark: bool = False, scale: float = 1.0) -> None:
-    """Give its window a size, and the system a theme; a narrow one is a phone's."""
+    """Give its window a size, and the system a theme; a narrow one is a phone's.
+
+    Nothing moves: a click at what is on its way hits what stands there by then.
+    """
     metrics: dict[str, Any] = {"width": width_px, "height": height_px, "deviceScaleFactor": scale}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics | {"mobile": width_px < 600})
     theme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme]})
+    still = {"name": "prefers-reduced-motion", "value": "reduce"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme, still]})

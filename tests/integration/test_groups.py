@@ -98,6 +98,11 @@ def test_partitions_that_are_added_to_a_live_topic_are_read(stage: Stage) -> Non
         wait_until(lambda: held() == [2, 2], "both have their share")
         with closing(stage.cluster.admin()) as admin:
             admin.create_partitions({stage.topics.frames: 6})
+
+            def is_told() -> bool:
+                return len(admin.describe_topics([stage.topics.frames])[0]["partitions"]) == 6
+
+            wait_until(is_told, "the broker tells of them")  # it answers before its own metadata has them
         for member in members:  # now, and not when kafka-python looks by itself: every five minutes
             member._parts.frames._consumer._cluster.request_update()
         # The leader joins anew, and waits for the other one for longer than a poll.
