@@ -61,7 +61,7 @@ class Length:
     """For how long it is measured.
 
     Attributes:
-        warm_up_s: Before anything counts. Java compiles what a broker does again and again: one that has just started is
+        warm_up_s: Before anything counts. Java compiles what a broker does again and again: one that has just begun is
             slower than it will be.
         saturated_s: A worker that always has work.
         paced_s: Each of the loads at which the latency is measured.
