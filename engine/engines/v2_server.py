@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from engine.engines.async_batch import AsyncBatchInferenceEngine
+from engine.engines.doors import Doors
 from engine.engines.v2 import (
     BINARY_TYPE,
     HEADER_LENGTH,
@@ -47,7 +48,7 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def make_application(
-    engine: AsyncBatchInferenceEngine, model: str, token: str | None, max_body_bytes: int
+    engine: AsyncBatchInferenceEngine, model: str, token: str | None, max_body_bytes: int, doors: Doors
 ) -> web.Application:
     """Return a server of one model.
 
@@ -56,9 +57,11 @@ def make_application(
         model: What clients call the model.
         token: What clients have to know; None for nothing.
         max_body_bytes: Of a request, unpacked, at the most.
+        doors: Told of each connection that asks something.
     """
     handlers = _Handlers(engine, model, max_body_bytes)
-    application = web.Application(client_max_size=max_body_bytes, middlewares=[_answering_errors, _guard(token)])
+    middlewares = [doors.middleware, _answering_errors, _guard(token)]
+    application = web.Application(client_max_size=max_body_bytes, middlewares=middlewares)
     application.on_shutdown.append(handlers.drain)
     named = "/v2/models/{model}"
     for path, handler in (

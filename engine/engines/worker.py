@@ -1,5 +1,6 @@
 """A server that computes for others, over the Open Inference Protocol v2."""
 
+import asyncio
 import ipaddress
 import os
 import secrets
@@ -16,6 +17,7 @@ from engine.errors import NotOpenError, OptionsError
 TOKEN_VARIABLE: Final = "STREAMER_WORKER_TOKEN"  # noqa: S105 - the name of a variable
 _MIB: Final = 1024 * 1024
 _LAST_PORT: Final = 65535
+_BACKLOG: Final = 128
 #: How long requests that are under way may take when the worker stops.
 _DRAIN_S: Final = 60.0
 
@@ -30,6 +32,7 @@ class WorkerOptions:
         token: What clients have to know (`Authorization: Bearer …`); None for `STREAMER_WORKER_TOKEN`, and off loopback
             for one that is made and printed to standard error.
         max_body_bytes: Of a request, unpacked, at the most.
+        max_connections: At one time; a further one is closed at once.
         model_name: What clients call the model; None for its file's name without suffix.
     """
 
@@ -37,6 +40,7 @@ class WorkerOptions:
     port: int = 8070
     token: str | None = None
     max_body_bytes: int = 64 * _MIB
+    max_connections: int = 256
     model_name: str | None = None
 
     def __post_init__(self) -> None:
@@ -47,8 +51,9 @@ class WorkerOptions:
         """
         if not 0 <= self.port <= _LAST_PORT:
             raise OptionsError(f"port is {self.port}: give 0 to {_LAST_PORT}")
-        if self.max_body_bytes < 1:
-            raise OptionsError(f"max_body_bytes is {self.max_body_bytes}: give a number above 0")
+        for name in ("max_body_bytes", "max_connections"):
+            if getattr(self, name) < 1:
+                raise OptionsError(f"{name} is {getattr(self, name)}: give a number above 0")
 
 
 _NAMES: Final = tuple(each.name for each in fields(WorkerOptions))
@@ -87,13 +92,14 @@ class WorkerServer:
         self.model_name = self.options.model_name or Path(model_path).stem
         self.token = self.options.token or os.environ.get(TOKEN_VARIABLE) or None
         self._runner: Any = None
+        self._listener: asyncio.Server | None = None
 
     @property
     def address(self) -> str:
         """Where it listens, `http://HOST:PORT`."""
-        if self._runner is None:
+        if self._listener is None:
             raise NotOpenError("the worker is not started, or stopped already")
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._listener.sockets[0].getsockname()[:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def get_stats(self) -> dict[str, Any]:
@@ -102,7 +108,7 @@ class WorkerServer:
 
     def why_not_ready(self) -> str:
         """Return why it cannot be given work, in one line; "" where it can."""
-        if self._runner is None:
+        if self._listener is None:
             return "it does not listen"
         health = self._engine.health()
         return "" if health.is_ready else health.detail
@@ -115,17 +121,21 @@ class WorkerServer:
             OptionsError: The address cannot be listened at.
         """
         web = require("aiohttp.web", "worker", extra("distributed"), kind="engine")
-        from engine.engines.v2_server import make_application  # it needs aiohttp
+        from engine.engines.doors import Doors  # they need aiohttp
+        from engine.engines.v2_server import make_application
 
         is_made = self.token is None and not _is_loopback(self.options.host)
         if is_made:
             self.token = secrets.token_urlsafe(24)
         await self._engine.start()
-        application = make_application(self._engine, self.model_name, self.token, self.options.max_body_bytes)
+        doors = Doors(self.options.max_connections)
+        application = make_application(self._engine, self.model_name, self.token, self.options.max_body_bytes, doors)
         runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=_DRAIN_S)
         try:
             await runner.setup()
-            await web.TCPSite(runner, self.options.host, self.options.port).start()
+            doors.lead_to(runner.server)
+            loop = asyncio.get_running_loop()
+            listener = await loop.create_server(doors, self.options.host, self.options.port, backlog=_BACKLOG)
         except BaseException as exc:
             await runner.cleanup()
             await self._engine.stop()
@@ -133,7 +143,7 @@ class WorkerServer:
                 raise
             where = f"{self.options.host}:{self.options.port}"
             raise OptionsError(f"{where} cannot be listened at: {exc.strerror or exc}: give another port") from exc
-        self._runner = runner
+        self._runner, self._listener = runner, listener
         if is_made:
             # Not into the log, which others may read.
             print(  # noqa: T201 - whoever starts it has to know it
@@ -143,7 +153,9 @@ class WorkerServer:
     async def stop(self) -> None:
         """Take nothing more up, answer what was, and let the device go. Twice is harmless."""
         runner, self._runner = self._runner, None
-        if runner is not None:
+        listener, self._listener = self._listener, None
+        if runner is not None and listener is not None:
+            listener.close()
             await runner.cleanup()
         await self._engine.stop()
 

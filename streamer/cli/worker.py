@@ -35,6 +35,7 @@ async def serve(settings: Settings, wanted: WorkerSettings, *, as_json: bool) ->
             port=wanted.port,
             token=access_token(wanted.token, wanted.token_file, "worker.token_file"),
             max_body_bytes=int(wanted.max_body_bytes),
+            max_connections=wanted.max_connections,
             model_name=wanted.model_name,
             device=wanted.device,
             batch_size=wanted.batch_size,
