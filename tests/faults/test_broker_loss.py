@@ -27,7 +27,8 @@ _GROWTH_MB = 64.0
     ("delivery", "away_s"),
     [
         pytest.param("at-least-once", 10.0, marks=pytest.mark.faults(7)),
-        pytest.param("exactly-once", 10.0, marks=[pytest.mark.faults(7), pytest.mark.faults_short]),
+        pytest.param("exactly-once", 10.0, marks=pytest.mark.faults(7)),
+        pytest.param("exactly-once", 3.0, marks=[pytest.mark.faults(7), pytest.mark.faults_short]),
     ],
 )
 def test_a_broker_that_is_killed_and_comes_back_costs_nothing(

@@ -299,7 +299,7 @@ def slots_of(settings: Settings) -> Slots:
 
 
 def transactional_id(settings: Settings, classifier: Classifier, slot: Slot) -> str:
-    identity = ConsumerIdentity(group_of(settings), settings.device, classifier.backend.name, classifier.spec)
+    identity = ConsumerIdentity(group_of(settings), settings.device, classifier.backend.name)
     return identity.worker_name(slot.number)
 
 
