@@ -160,13 +160,22 @@ class ProduceSettings(Group):
     source_timeout: Duration = Field(_duration("10s"), description="how long a network source may keep silent")
 
 
-class ModelSettings(Group):
+class ModelStoreSettings(Group):
+    """Where models are kept under names of their own."""
+
+    model_store: Path | None = Field(
+        None, description="the directory of the model store (default: models, in the state directory)"
+    )
+
+
+class ModelSettings(ModelStoreSettings):
     """The model, and what its file does not say about itself."""
 
     model: str | None = Field(
         None,
         min_length=1,
-        description="the path of a classifier, .onnx or a QPC (default: workpiece, the built-in one)",
+        description="a classifier: its path (.onnx, a QPC), or its name in the model store, which is followed "
+        "(default: workpiece, the built-in one)",
     )
     model_labels: Path | None = Field(None, description="a text file with one label a line (default: the model's own)")
     model_short_side: int | None = Field(
@@ -192,6 +201,12 @@ class ConsumeSettings(Group):
     )
     standby_model: str | None = Field(
         None, min_length=1, description="the standby's model, where it cannot take the device's: the ONNX file of a QPC"
+    )
+    shadow: str | None = Field(
+        None,
+        min_length=1,
+        description="a second model for the same frames, whose labels are compared and not published "
+        "(a path, workpiece, or a name in the model store)",
     )
     batch_size: int = Field(8, ge=1, le=1024, description="frames in a micro-batch at the most")
     batch_timeout: Duration = Field(
@@ -412,18 +427,49 @@ class WorkerSettings(TokenSettings):
     max_queue_size: int = Field(256, ge=1, le=100_000, description="requests that are not answered yet, at the most")
     max_queue_bytes: ByteSize = Field(ByteSize(256 * _MIB), ge=_MIB, description="and their bytes")
     max_body_bytes: ByteSize = Field(ByteSize(64 * _MIB), ge=1024, description="larger requests are refused")
+    max_connections: int = Field(256, ge=1, le=65_536, description="of clients; a further one is closed at once")
 
 
-class DashboardSettings(TokenSettings):
-    """The dashboard in the browser."""
+class PageSettings(TokenSettings):
+    """Pages in the browser."""
 
     host: str = Field(
         "127.0.0.1", min_length=1, description="address to listen at; one that other machines reach needs a token"
     )
-    port: int = Field(8050, ge=0, le=65535, description="its port; 0 takes a free one")
+    port: int = Field(0, ge=0, le=65535, description="its port; 0 takes a free one")
     allowed_host: Names = Field(
         (), description="names that browsers call it by, commas between (default: its address alone)"
     )
+
+
+class DashboardSettings(PageSettings):
+    """The dashboard in the browser."""
+
+    port: int = Field(8050, ge=0, le=65535, description="its port; 0 takes a free one")
+
+
+class ModelPageSettings(PageSettings):
+    """Pages that take models."""
+
+    max_upload_bytes: ByteSize = Field(ByteSize(512 * _MIB), ge=1024, description="larger files are refused")
+    job_timeout: Seconds = Field(
+        _duration("10m"), gt=_duration("0ms"), description="what works on a model for longer is ended"
+    )
+    job_memory: ByteSize = Field(
+        ByteSize(8192 * _MIB), ge=512 * _MIB, description="memory that what works on a model may have"
+    )
+
+
+class ConverterSettings(ModelPageSettings):
+    """The converter in the browser."""
+
+    port: int = Field(7860, ge=0, le=65535, description="its port; 0 takes a free one")
+
+
+class ManagerSettings(ModelPageSettings):
+    """The model manager in the browser."""
+
+    port: int = Field(7861, ge=0, le=65535, description="its port; 0 takes a free one")
 
 
 class HubAccountSettings(Group):
@@ -480,6 +526,8 @@ class Settings(
     demo: DemoSettings = DemoSettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    converter: ConverterSettings = ConverterSettings()
+    manager: ManagerSettings = ManagerSettings()
     worker: WorkerSettings = WorkerSettings()
     plan: PlanSettings = PlanSettings()
     hub: HubSettings = HubSettings()
@@ -491,6 +539,8 @@ SECTIONS: dict[str, type[Group]] = {
     "demo": DemoSettings,
     "benchmark": BenchmarkSettings,
     "dashboard": DashboardSettings,
+    "converter": ConverterSettings,
+    "manager": ManagerSettings,
     "worker": WorkerSettings,
     "plan": PlanSettings,
     "hub": HubSettings,

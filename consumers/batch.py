@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.ledger import Entry
+from consumers.running_model import RunningModel
 from engine.backends.base import Inference
 from engine.images.header import ImageHeader
 from messaging.frame import Frame
@@ -71,6 +72,7 @@ class Batch:
     Attributes:
         frames: As they were gathered.
         capacity: How many would have fitted.
+        model: What decodes it, classifies it and labels it, from first to last.
         good: Those that were decoded; row i of `rows` is frame i of these.
         rejected: Those that were not.
         rows: uint8[rows, height, width, 3], RGB; at least as many as `good`.
@@ -84,6 +86,7 @@ class Batch:
 
     frames: list[PolledFrame]
     capacity: int
+    model: RunningModel | None = None
     good: list[PolledFrame] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     rows: NDArray[np.uint8] | None = None
@@ -96,3 +99,14 @@ class Batch:
     answered: int = 0
     latency_sums_ms: dict[str, float] = field(default_factory=dict)
     rest: list[PolledFrame] = field(default_factory=list)
+
+    @property
+    def run_by(self) -> RunningModel:
+        """The model, in the pipeline.
+
+        Raises:
+            ValueError: It has none: it was not made to be sent.
+        """
+        if self.model is None:
+            raise ValueError("a batch that is sent has a model")
+        return self.model

@@ -26,7 +26,7 @@ class Finding(NamedTuple):
 
 def after_success(batch: Batch) -> list[Batch]:
     """Return what has to be sent when a batch came through: parts of a rest that is at fault, if there is one."""
-    return _split(batch.rest, batch.capacity) if batch.rest else []
+    return _split(batch, batch.rest) if batch.rest else []
 
 
 def after_failure(batch: Batch) -> Finding:
@@ -35,16 +35,18 @@ def after_failure(batch: Batch) -> Finding:
     Args:
         batch: It failed, with one frame or more in `good`.
     """
-    rest = [Batch(batch.rest, batch.capacity)] if batch.rest else []
+    rest = [Batch(batch.rest, batch.capacity, batch.model)] if batch.rest else []
     if len(batch.good) == 1:
         return Finding(batch.good[0], rest)
-    return Finding(None, _split(batch.good, batch.capacity) + rest)
+    return Finding(None, _split(batch, batch.good) + rest)
 
 
-def _split(frames: list[PolledFrame], capacity: int) -> list[Batch]:
-    """Return the first part of frames among which one is bad; a single frame is a part of its own.
+def _split(batch: Batch, frames: list[PolledFrame]) -> list[Batch]:
+    """Return the first part of a batch's frames among which one is bad; a single frame is a part of its own.
+
+    It stays with the batch's model: another one may find no fault, and take other numbers of frames.
 
     The part is two fifths: when it fails, that costs one call more than when it comes through.
     """
     part = max(2 * len(frames) // 5, 1)
-    return [Batch(frames[:part], capacity, rest=frames[part:])]
+    return [Batch(frames[:part], batch.capacity, batch.model, rest=frames[part:])]

@@ -22,16 +22,17 @@ from consumers.events import Events
 from consumers.in_flight import InFlight, PendingCommit
 from consumers.ledger import Entry
 from consumers.loop_time import LoopTime, RebalanceTime
+from consumers.model_watch import ModelWatch
 from consumers.outcomes import outcomes_of, rejections_of
 from consumers.patience import Patience
 from consumers.readings import Readings
 from consumers.rebalance import Holder
+from consumers.shadow import Shadow
 from consumers.slots import Slot
 from consumers.status import StatusReporter
 from consumers.status_publisher import StatusPublisher
 from consumers.subscription import FrameSubscription
 from consumers.telemetry import ConsumerTelemetry
-from engine.backends.base import Backend
 from engine.errors import DeviceLostError, InferenceError
 from engine.pipeline.pipeline import Pipeline
 from messaging.frame import Frame, read_frame
@@ -46,6 +47,7 @@ _BUSY_POLL_S = 0.02
 #: A batch that is still on its way this long after the drain will not come back.
 _HUNG_AFTER_S = 2.0
 _CLOSE_TIMEOUT_S = 5.0
+_SHADOW_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,14 @@ class ConsumerParts:
     admission: Admission
     dispatcher: Dispatcher
     pipeline: Pipeline
-    backend: Backend
     delivery: Delivery
     dead_letter_limits: DeadLetterLimits
     status: StatusPublisher
     telemetry: ConsumerTelemetry
     events: Events
     load: DeviceLoad
+    watch: ModelWatch | None = None
+    shadow: Shadow | None = None
 
 
 class Consumer(Holder):
@@ -116,7 +119,6 @@ class Consumer(Holder):
             self.counts,
             parts.dispatcher,
             parts.in_flight,
-            parts.backend,
             parts.load,
             self._loop,
             self._rebalances,
@@ -132,17 +134,22 @@ class Consumer(Holder):
         Raises:
             ConsumerError: What failed. Nothing that has no acknowledged outcome is committed.
             BrokerUnavailableError: No broker answers at the start.
+            EngineError: The shadow model cannot be opened.
         """
         self._parts.dispatcher.open(lambda batch, future: self._finished.put((batch, future)), self._superseded)
         self._until = until
         publisher = Thread(target=self._publish, name="outcomes", daemon=True)
         try:
+            if self._parts.shadow is not None:
+                self.counts.shadow = self._parts.shadow.open()
             self._delivery.open(self._delivered, self._fail)
             self._parts.status.open()
             self._status.recall()
             self._parts.frames.open(self)
             self._parts.pipeline.start()
             publisher.start()
+            if self._parts.watch is not None:
+                self._parts.watch.start(self._parts.dispatcher, self._parts.load, self.counts)
             while not (until.is_set() or self._failure or self._is_idle()):
                 self._turn()
             self._drain()
@@ -224,6 +231,7 @@ class Consumer(Holder):
                 item = self._finished.get()
                 if item is not None:
                     self._resolve(*item)
+                    self._parts.dispatcher.resolved(item[0])
                 self._release()
                 if item is None and self._is_stopping and self._finished.empty() and self._parts.dispatcher.is_idle:
                     return
@@ -238,6 +246,8 @@ class Consumer(Holder):
             self.counts.batch(batch)
             if batch.inference is not None:
                 self._parts.telemetry.processed(batch, time.monotonic())
+            if self._parts.shadow is not None:
+                self._parts.shadow.offer(batch)
         elif isinstance(error, InferenceError) and batch.good:
             outcomes = rejections_of(batch) + self._after_failure(batch, error)
         else:
@@ -247,7 +257,7 @@ class Consumer(Holder):
 
     def _after_failure(self, batch: Batch, error: InferenceError) -> list[tuple[Entry[Outgoing], Outgoing]]:
         """Send the parts of a batch that the device refused; a frame that failed alone is dead-lettered."""
-        health = self._parts.backend.health()
+        health = batch.run_by.backend.health()
         # A device that was lost may be back by now: the batch was handed back all the same, and is at no fault.
         if isinstance(error, DeviceLostError) or not health.is_ready:
             raise DeviceFailedError(f"device {self._parts.status.identity.device} failed ({health.detail}): {error}")
@@ -278,7 +288,8 @@ class Consumer(Holder):
         try:
             if outgoing is not None:
                 latency_us = now_us() - outgoing.frame.captured_at_us
-                self.counts.finished(outgoing.kind, outgoing.reason, latency_us / 1000)
+                digest = outgoing.batch.run_by.spec.digest if outgoing.batch is not None and outgoing.row >= 0 else ""
+                self.counts.finished(outgoing.kind, outgoing.reason, latency_us / 1000, digest)
                 self._parts.telemetry.finished(outgoing, latency_us / 1e6)
                 if outgoing.kind == "dead-lettered":
                     self._dead_letter_log.note(outgoing, time.monotonic())
@@ -302,7 +313,7 @@ class Consumer(Holder):
             state = "starting"
         now_s = time.monotonic()
         if self._status.is_due(now_s, state):  # asked first: the figures take locks, at every turn of the loop
-            self._status.report(now_s, state, self._parts.dispatcher.waiting, len(self._in_flight))
+            self._status.report(now_s, state, self._parts.dispatcher, len(self._in_flight))
 
     def _drain(self) -> None:
         """Finish what is in flight, within the time-out, and commit it."""
@@ -328,16 +339,22 @@ class Consumer(Holder):
     def _shut(self, publisher: Thread) -> None:
         """Close everything, whatever state it is in; the order keeps each part's users before it."""
         self._is_stopping = self._is_closing = True
+        if self._parts.watch is not None:
+            self._parts.watch.stop()
         self._parts.frames.close()
         self._parts.dispatcher.stop()
         self.is_hung = not self._parts.pipeline.close(_HUNG_AFTER_S)
         if publisher.ident is not None:
             self._finished.put(None)
             publisher.join(5.0)
+        if self._parts.shadow is not None:
+            self._parts.shadow.close(_SHADOW_TIMEOUT_S)
         self._delivery.close(_CLOSE_TIMEOUT_S)
         if self._parts.status.is_open:
-            self._status.report(time.monotonic(), "failed" if self._failure else "stopped", 0, 0)
+            self._status.report(time.monotonic(), "failed" if self._failure else "stopped", self._parts.dispatcher, 0)
             self._parts.status.close(_CLOSE_TIMEOUT_S)
+        if self._parts.watch is not None and not self.is_hung:
+            self._parts.watch.close(_CLOSE_TIMEOUT_S)
         self._parts.slot.free()
 
     # What the subscription asks, on Kafka's I/O thread.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+from consumers.agreement import Agreement, merge_agreements
 from consumers.batch import Batch, Kind
 from engine.spread import Spread
 from messaging.timestamps import format_us, now_us, parse_us
@@ -20,6 +21,10 @@ class Counts:
         outcomes: Outcomes that the broker has, by kind and reason ("" without one).
         latency_ms: Capture to acknowledged result, of classified and timed frames.
         lost_to_retention: Frames that were deleted before they were read; they have no outcome.
+        answers: Results that the broker has, by the digest of the model that gave them.
+        model_changes: How often another version of the model was taken.
+        model_failures: How often one could not be.
+        shadow: What the shadow model did; None without one.
     """
 
     outcomes: Counter[tuple[Kind, str]] = field(default_factory=Counter)
@@ -27,6 +32,10 @@ class Counts:
     batched_frames: int = 0
     is_simulated: bool = False
     lost_to_retention: int = 0
+    answers: Counter[str] = field(default_factory=Counter)
+    model_changes: int = 0
+    model_failures: int = 0
+    shadow: Agreement | None = None
     first_s: float | None = None
     last_s: float | None = None
     _latency_ms: Spread = field(default_factory=Spread)
@@ -37,11 +46,13 @@ class Counts:
         with self._lock:
             self.first_s = self.first_s or time.monotonic()
 
-    def finished(self, kind: Kind, reason: str, latency_ms: float) -> None:
-        """Count an outcome that the broker has acknowledged."""
+    def finished(self, kind: Kind, reason: str, latency_ms: float, digest: str = "") -> None:
+        """Count an outcome that the broker has acknowledged; `digest` is that of the model that gave it."""
         now_s = time.monotonic()
         with self._lock:
             self.outcomes[kind, reason] += 1
+            if digest:
+                self.answers[digest] += 1
             if kind in ("classified", "timed") and latency_ms >= 0:
                 self._latency_ms.add(latency_ms)
             self.last_s = now_s
@@ -58,6 +69,25 @@ class Counts:
             self.batched_frames += len(batch.frames)
             if batch.inference is not None:
                 self.is_simulated = batch.inference.simulated
+
+    def model_changed(self) -> None:
+        """Count a model that was taken."""
+        with self._lock:
+            self.model_changes += 1
+
+    def model_failed(self) -> None:
+        """Count one that could not be."""
+        with self._lock:
+            self.model_failures += 1
+
+    def model_changes_now(self) -> dict[str, int]:
+        """Return how often a model was changed, by what came of it."""
+        with self._lock:
+            return {"taken": self.model_changes, "failed": self.model_failures}
+
+    def shadowed_now(self) -> dict[str, int]:
+        """Return the frames of the shadow model, by what came of them; empty without one."""
+        return self.shadow.counts() if self.shadow is not None else {}
 
     def outcomes_now(self) -> dict[tuple[Kind, str], int]:
         """Return the outcomes so far, for another thread."""
@@ -114,6 +144,10 @@ class Counts:
             "dead_lettered": frames["dead-lettered"],
             "reasons": dict(self.reasons),
             "lost_to_retention": self.lost_to_retention,
+            "answers": dict(self.answers),
+            "model_changes": self.model_changes,
+            "model_failures": self.model_failures,
+            "shadow": self.shadow.summary() if self.shadow is not None else None,
             "began_at": _as_time(self.first_s),
             "ended_at": _as_time(self.last_s),
             "fps": round(self.fps, 2),
@@ -136,10 +170,12 @@ def merge_summaries(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [summary[name] for summary in summaries if name in summary]
         if isinstance(empty, (int, float)):
             merged[name] = round(sum(values), 2)
-    reasons: Counter[str] = Counter()
-    for summary in summaries:
-        reasons.update(summary["reasons"])
-    merged["reasons"] = dict(reasons)
+    for name in ("reasons", "answers"):
+        totals: Counter[str] = Counter()
+        for summary in summaries:
+            totals.update(summary[name])
+        merged[name] = dict(totals)
+    merged["shadow"] = merge_agreements([summary["shadow"] for summary in summaries if summary["shadow"]])
     latencies = [summary["latency_ms"] for summary in summaries]
     merged["latency_ms"] = {
         name: max((each[name] for each in latencies if each[name] is not None), default=None)

@@ -10,6 +10,7 @@ from consumers.batch import Batch, Outgoing, PolledFrame
 from consumers.batch_deadline import BatchDeadline
 from consumers.freshness import Freshness
 from consumers.ledger import Entry
+from consumers.running_model import RunningModel
 from engine.batching import MicroBatcher
 from engine.pipeline.pipeline import Pipeline
 
@@ -33,9 +34,9 @@ class Dispatcher:
         pipeline: Pipeline,
         freshness: Freshness,
         deadline: BatchDeadline,
+        model: RunningModel,
         *,
-        capacity: int,
-        places: int,
+        decode_threads: int,
     ) -> None:
         """Put it together.
 
@@ -44,15 +45,16 @@ class Dispatcher:
             pipeline: Where batches go.
             freshness: Which waiting frames are given up for newer ones.
             deadline: How long frames may wait for company.
-            capacity: Frames in a batch at the most.
-            places: Batches on their way at a time.
+            model: What batches get until it is changed.
+            decode_threads: Batches on their way at a time, besides those that the model's device takes.
         """
         self._batcher = batcher
         self._pipeline = pipeline
         self._freshness = freshness
         self._deadline = deadline
-        self._capacity = capacity
-        self._places = places
+        self._model = model
+        self._decode_threads = decode_threads
+        self._places = decode_threads + model.backend.slots
         self._lock = RLock()
         self._on_their_way = 0
         self._is_thinned = False  # whether what waits is each camera's newest alone
@@ -69,6 +71,24 @@ class Dispatcher:
         self._came_through = came_through
         self._superseded = superseded
 
+    @property
+    def model(self) -> RunningModel:
+        """What new batches get."""
+        return self._model
+
+    def change_model(self, model: RunningModel) -> RunningModel:
+        """Let every batch from the next one on have another model; return the one that batches had so far."""
+        with self._lock:
+            before, self._model = self._model, model
+            self._places = self._decode_threads + model.backend.slots
+            self._batcher.resize(model.capacity)
+            return before
+
+    def is_unused(self, model: RunningModel) -> bool:
+        """Tell whether no batch that has this model is still to be resolved."""
+        with self._lock:
+            return model.batches == 0
+
     def add(self, frames: Iterable[PolledFrame]) -> None:
         """Let frames wait."""
         with self._lock:
@@ -84,16 +104,25 @@ class Dispatcher:
                 frames = self._batcher.take(self._ahead_s(), force=self.is_draining)
                 if not frames:
                     return
-                self.send(Batch(frames, self._capacity))
+                self.send(Batch(frames, self._model.capacity, self._model))
 
     def send(self, batch: Batch) -> None:
-        """Send a batch on its way at once; after `stop` its frames stay unfinished, like all that waited."""
+        """Send a batch on its way at once; after `stop` its frames stay unfinished, like all that waited.
+
+        Whoever takes what comes out says when it is `resolved`.
+        """
         with self._lock:
             if self._is_stopped:
                 return
             self._on_their_way += 1
+            batch.run_by.batches += 1
         batch.sent_at_s = time.monotonic()
         self._pipeline.submit(batch).add_done_callback(partial(self._done, batch))
+
+    def resolved(self, batch: Batch) -> None:
+        """Note that nothing of a batch that came through is needed of its model's device any more."""
+        with self._lock:
+            batch.run_by.batches -= 1
 
     def due_in_s(self) -> float | None:
         """Return how soon `dispatch` has something to do; None where that is not a matter of time."""
@@ -148,7 +177,7 @@ class Dispatcher:
         self.dispatch()
 
     def _supersede(self) -> None:
-        places = (self._places - self._on_their_way) * self._capacity
+        places = (self._places - self._on_their_way) * self._model.capacity
         if self._is_thinned or not self._freshness.thins(len(self._batcher), places):
             return
         self._is_thinned = True

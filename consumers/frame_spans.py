@@ -23,6 +23,8 @@ OUTCOME: Final = "streamer.outcome"
 REASON: Final = "streamer.reason"
 DEVICE: Final = "streamer.device"
 BATCH_SIZE: Final = "streamer.batch.size"
+#: Of the model that the frame's batch has.
+MODEL_DIGEST: Final = "streamer.model.digest"
 #: Set where the camera had not sampled the frame: its own span, the parent of these, was never written.
 IS_CAMERA_SPAN_MISSING: Final = "streamer.camera_span_missing"
 
@@ -64,6 +66,8 @@ class FrameSpans:
             attributes[REASON] = outgoing.reason
         if outgoing.batch is not None:
             attributes[BATCH_SIZE] = len(outgoing.batch.frames)
+            if outgoing.batch.model is not None:
+                attributes[MODEL_DIGEST] = outgoing.batch.model.spec.digest
         if not is_sampled:
             attributes[IS_CAMERA_SPAN_MISSING] = True
         span = self._tracer.start_span(

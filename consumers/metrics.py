@@ -90,6 +90,21 @@ LOOP: Final = Metric(
     "time of the poll loop: waiting for frames, working, waiting for room",
     ("phase",),
 )
+MODEL: Final = Metric("streamer.model", "gauge", "", "1 for the model that batches get now", ("model", "digest"))
+MODEL_CHANGES: Final = Metric(
+    "streamer.model.changes",
+    "counter",
+    "{change}",
+    "new versions in the model store that were taken, or failed to load",
+    ("outcome",),
+)
+SHADOW_FRAMES: Final = Metric(
+    "streamer.shadow.frames",
+    "counter",
+    "{frame}",
+    "classified frames whose top label the shadow model gives too, or not; and those it did not get to or failed",
+    ("outcome",),
+)
 LATE_TRACES_DROPPED: Final = Metric(
     "streamer.traces.dropped",
     "counter",
@@ -100,7 +115,7 @@ LATE_TRACES_DROPPED: Final = Metric(
 METRICS: Final = (
     *(FRAMES, END_TO_END_DURATION, BATCH_PART_DURATION, BATCH_SIZE, QUEUE_FRAMES, QUEUE_SIZE, QUEUE_LIMIT),
     *(DEVICE_UTILISATION, DEVICE_ACTIVATIONS, DEVICE_SLOTS, DEVICE_READY, LAG, LOSS_HORIZON, FRAMES_LOST, CLOCK_SKEW),
-    *(REBALANCES, REBALANCE_PAUSED, LOOP, LATE_TRACES_DROPPED),
+    *(REBALANCES, REBALANCE_PAUSED, LOOP, MODEL, MODEL_CHANGES, SHADOW_FRAMES, LATE_TRACES_DROPPED),
     *(names.CLIENT_OPERATION_DURATION, names.CLIENT_SENT_MESSAGES, names.CLIENT_CONSUMED_MESSAGES),
     names.PROCESS_DURATION,
 )
@@ -131,6 +146,9 @@ class Reading:
         loop_s: Time of the poll loop, by phase.
         rebalances: How often partitions were shared anew.
         rebalance_paused_s: Time without partitions that a rebalance had taken.
+        model: Name and digest of the model that batches get.
+        model_changes: How often another version was taken, or failed to load, by outcome.
+        shadowed: Frames of the shadow model, by outcome; empty without one.
     """
 
     outcomes: Mapping[tuple[Kind, str], int]
@@ -144,6 +162,9 @@ class Reading:
     loop_s: Mapping[str, float]
     rebalances: int
     rebalance_paused_s: float
+    model: tuple[str, str]
+    model_changes: Mapping[str, int]
+    shadowed: Mapping[str, int]
 
 
 class ConsumerMetrics:
@@ -216,6 +237,9 @@ class ConsumerMetrics:
         observe(QUEUE_FRAMES, lambda now: _by_queue(now, 0))
         observe(QUEUE_SIZE, lambda now: _by_queue(now, 1))
         observe(LOOP, lambda now: [(seconds, {"phase": phase}) for phase, seconds in now.loop_s.items()])
+        observe(MODEL, lambda now: [(1, {"model": now.model[0], "digest": now.model[1]})])
+        observe(MODEL_CHANGES, lambda now: [(count, {"outcome": each}) for each, count in now.model_changes.items()])
+        observe(SHADOW_FRAMES, lambda now: [(count, {"outcome": each}) for each, count in now.shadowed.items()])
         figure(QUEUE_LIMIT, lambda now: now.limit_bytes)
         figure(DEVICE_UTILISATION, lambda now: now.utilisation)
         figure(DEVICE_ACTIVATIONS, lambda now: now.activations)

@@ -14,7 +14,6 @@ from consumers.batch import Batch, Kind, Outgoing
 from consumers.batch_deadline import BatchDeadline
 from consumers.ledger import Entry
 from consumers.telemetry import ConsumerTelemetry
-from engine.models.spec import ClassifierSpec
 from messaging.cloudevents import Message
 from messaging.dead_letter import write_dead_letter
 from messaging.frame import Frame
@@ -42,7 +41,6 @@ class ConsumerIdentity:
     group: str
     device: str
     backend: str
-    spec: ClassifierSpec
     slot: int = 0
     host: str = socket.gethostname()
 
@@ -124,7 +122,7 @@ class OutcomeWriter:
         batch, polled, frame, row = outgoing.batch, outgoing.polled, outgoing.frame, outgoing.row
         if batch is None or polled is None or batch.inference is None:
             raise ValueError("a classified frame has a batch with an inference")
-        inference, spec = batch.inference, self.identity.spec
+        inference, spec = batch.inference, batch.run_by.spec
         handed_over_s = time.monotonic()
         transport_ms = (polled.polled_at_us - frame.captured_at_us) / 1000
         moments = (

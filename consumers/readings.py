@@ -11,7 +11,6 @@ from consumers.dispatcher import Dispatcher
 from consumers.in_flight import InFlight
 from consumers.loop_time import HANGS_AFTER_S, LoopTime, RebalanceTime
 from consumers.metrics import Reading
-from engine.backends.base import Backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,6 @@ class Readings:
     counts: Counts
     dispatcher: Dispatcher
     in_flight: InFlight[Outgoing]
-    backend: Backend
     load: DeviceLoad
     loop: LoopTime
     rebalances: RebalanceTime
@@ -38,6 +36,7 @@ class Readings:
     def metrics(self) -> Reading:
         """Return what the metrics show now."""
         frames, size_bytes, limit_bytes = self.in_flight.totals()
+        model = self.dispatcher.model
         return Reading(
             outcomes=self.counts.outcomes_now(),
             waiting=(self.dispatcher.waiting, self.dispatcher.waiting_bytes),
@@ -45,18 +44,21 @@ class Readings:
             limit_bytes=limit_bytes,
             utilisation=self.utilisation(),
             activations=self.load.batches,
-            slots=self.backend.slots,
-            is_ready=self.backend.health().is_ready,
+            slots=model.backend.slots,
+            is_ready=model.backend.health().is_ready,
             loop_s=self.loop.totals_s(),
             rebalances=self.rebalances.count,
             rebalance_paused_s=self.rebalances.paused_s(time.monotonic()),
+            model=(model.spec.name, model.spec.digest),
+            model_changes=self.counts.model_changes_now(),
+            shadowed=self.counts.shadowed_now(),
         )
 
     def why_not_ready(self) -> str:
         """Return, in a line, why no work should be counted on; "" where it can."""
         if self.is_draining():
             return "it drains, and ends"
-        health = self.backend.health()
+        health = self.dispatcher.model.backend.health()
         if not health.is_ready:
             return f"its device cannot be given work: {health.detail}"
         if silence := self.silence():

@@ -4,8 +4,10 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from consumers.agreement import Agreement
 from consumers.counts import Counts
 from consumers.device_load import DeviceLoad
+from consumers.dispatcher import Dispatcher
 from consumers.loss_horizon import Retention
 from consumers.patience import Awaited
 from consumers.status_publisher import StatusPublisher
@@ -18,7 +20,7 @@ from messaging.errors import MessageError, MessagingError
 from messaging.frame import Frame
 from messaging.kafka import Kafka
 from messaging.reader import TopicReader
-from messaging.status import PartitionStatus, StepStatus, WorkerStatus, read_status, write_status
+from messaging.status import PartitionStatus, ShadowStatus, StepStatus, WorkerStatus, read_status, write_status
 from messaging.timestamps import format_us, now_us
 from messaging.topics import topic_settings
 
@@ -100,13 +102,13 @@ class StatusReporter:
         """The acknowledgement of a report: where nothing else is waited for, it shows that Kafka is away."""
         return Awaited("Kafka has not acknowledged a status", self._number) if self._is_on_its_way else None
 
-    def report(self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int) -> None:
+    def report(self, now_s: float, state: str, dispatcher: Dispatcher, frames_in_flight: int) -> None:
         """Send a report now."""
         self._next_s = now_s + _INTERVAL_S
         self._state = state
         self._number += 1
         made_at_us = now_us()
-        status = self._status(now_s, state, waiting_frames, frames_in_flight, made_at_us)
+        status = self._status(now_s, state, dispatcher, frames_in_flight, made_at_us)
         self._is_on_its_way = True
         self._publisher.send(self._topic, write_status(status, self._number, made_at_us), self._delivered)
 
@@ -114,9 +116,9 @@ class StatusReporter:
         self._is_on_its_way = False
 
     def _status(
-        self, now_s: float, state: str, waiting_frames: int, frames_in_flight: int, made_at_us: int
+        self, now_s: float, state: str, dispatcher: Dispatcher, frames_in_flight: int, made_at_us: int
     ) -> WorkerStatus:
-        identity, counts = self._publisher.identity, self._counts
+        identity, counts, spec = self._publisher.identity, self._counts, dispatcher.model.spec
         frames = counts.frames
         before_s, busy_before_s = self._previous
         self._previous = (now_s, self._load.busy_s(now_s))
@@ -147,14 +149,17 @@ class StatusReporter:
                 for partition, (position, _) in sorted(positions.items())
             ),
             first_offsets={str(partition): offset for partition, offset in sorted(self._first_offsets.items())},
-            model=identity.spec.name,
-            model_digest=identity.spec.digest,
+            model=spec.name,
+            model_digest=spec.digest,
+            model_changes=counts.model_changes,
+            model_failures=counts.model_failures,
+            shadow=_shadow(counts.shadow),
             backend=identity.backend,
             simulated=counts.is_simulated,
             classified=frames["classified"] + frames["timed"],
             skipped=frames["skipped"],
             dead_lettered=frames["dead-lettered"],
-            waiting_frames=waiting_frames,
+            waiting_frames=dispatcher.waiting,
             frames_in_flight=frames_in_flight,
             frames_lost=counts.lost_to_retention,
             batch_size_mean=round(counts.mean_batch_size, 3),
@@ -180,6 +185,12 @@ def retention_of(cluster: Kafka, topic: str) -> Retention:
         )
         return Retention()
     return Retention(time_ms / 1000 if time_ms >= 0 else None, size_bytes if size_bytes >= 0 else None)
+
+
+def _shadow(agreement: Agreement | None) -> ShadowStatus | None:
+    if agreement is None:
+        return None
+    return ShadowStatus(agreement.model, agreement.digest, **agreement.counts())
 
 
 def _step(step: StepStatistics) -> StepStatus:

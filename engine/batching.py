@@ -62,6 +62,12 @@ class MicroBatcher(Generic[Item]):
         """Return how many items wait."""
         return len(self._arrived) + self._sorted
 
+    def resize(self, size: int) -> None:
+        """Set how many items the next batches have at the most; what waits stays in its place."""
+        if size < 1:
+            raise ValueError("a batch holds at least one item")
+        self._size = size
+
     @property
     def waiting_weight(self) -> int:
         """The weight of the items that wait."""

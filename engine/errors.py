@@ -4,6 +4,7 @@ EngineError
 ├── ModelError                the model's file cannot be used                          (exit 2)
 │   ├── ModelNotFoundError    there is no such file
 │   ├── NotAClassifierError   it is a model, but not one that classifies pictures
+│   ├── StoreError            the model store does not take, give or keep it
 │   └── CompileError          the device's compiler refused or failed it
 ├── OptionsError              an option is unknown, out of its range, or not for this  (exit 2)
 ├── BackendError              no such back end, or its software is missing             (exit 2)
@@ -43,6 +44,10 @@ class ModelNotFoundError(ModelError):
 
 class NotAClassifierError(ModelError):
     """It is a model, but its inputs and outputs are not those of an image classifier."""
+
+
+class StoreError(ModelError):
+    """The model store does not take, give or keep it."""
 
 
 class CompileError(ModelError):

@@ -75,6 +75,23 @@ class StepStatus(msgspec.Struct, frozen=True):
     waiting_ms_mean: Figure
 
 
+class ShadowStatus(msgspec.Struct, frozen=True):
+    """What a worker's shadow model did with frames that were classified, since its start.
+
+    Attributes:
+        agreed: Its top label was the published one; `disagreed` where not.
+        dropped: It was behind, and did not look at them.
+        failed: It gave no answer.
+    """
+
+    model: str
+    model_digest: str
+    agreed: Count
+    disagreed: Count
+    dropped: Count
+    failed: Count
+
+
 class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", kw_only=True):
     """One worker of a consumer group.
 
@@ -87,6 +104,9 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", 
         frames_lost: Frames that retention deleted before this worker had read them, since its start.
         utilisation: Share of the last second in which the device's places had batches, 0–1.
         bottleneck: The step with the lowest capacity; "" while nothing is known of it.
+        model_changes: How often another version of the model was taken, since its start.
+        model_failures: How often one could not be, and the one before stayed.
+        shadow: None without a shadow model.
     """
 
     group: str
@@ -112,6 +132,9 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="worker", 
     updated_at: str
     frames_lost: Count = 0
     bottleneck: str = ""
+    model_changes: Count = 0
+    model_failures: Count = 0
+    shadow: ShadowStatus | None = None
 
 
 Status = CameraStatus | WorkerStatus

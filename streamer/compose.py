@@ -1,13 +1,12 @@
 """From settings to objects: the one module that names concrete sources, back ends and topics."""
 
-import os
 import sys
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from config.cameras import read_cameras
 from config.errors import ConfigError
-from config.settings import CameraSettings, EngineSettings, Settings
+from config.settings import CameraSettings, EngineSettings, ModelSettings, Settings
 from consumers.admission import Admission
 from consumers.at_least_once import AtLeastOnce
 from consumers.batch import Outgoing
@@ -22,7 +21,10 @@ from consumers.events import Events
 from consumers.exactly_once import ExactlyOnce, TransactionOptions
 from consumers.freshness import Freshness
 from consumers.in_flight import InFlight, InFlightLimits
+from consumers.model_watch import ModelWatch
 from consumers.outcomes import ConsumerIdentity, OutcomeWriter
+from consumers.running_model import RunningModel
+from consumers.shadow import Shadow
 from consumers.slots import Slots
 from consumers.status_publisher import StatusPublisher
 from consumers.steps import classification_steps
@@ -32,6 +34,7 @@ from engine.batching import MicroBatcher
 from engine.images.header import ImageLimits
 from engine.models.classifier import Classifier, open_classifier
 from engine.models.description import ModelDescription, read_labels
+from engine.models.store.watch import CurrentVersion
 from engine.pipeline.pipeline import UNBOUNDED, Pipeline
 from engine.session_keywords import read_keywords
 from messaging.kafka import Kafka
@@ -43,6 +46,7 @@ from producers.publisher import FramePublisher
 from producers.sources.base import Source
 from producers.sources.uri import open_source
 from streamer.connection import security_of
+from streamer.model_store import model_store_of, state_directory, stored_name
 from streamer.standby import backend_of
 
 
@@ -122,23 +126,23 @@ def group_of(settings: Settings) -> str:
     return settings.group or f"streamer-device-{settings.device}"
 
 
-def _state_directory(settings: Settings) -> Path:
-    """Return where this machine's workers keep what outlives them."""
-    if settings.state_directory is not None:
-        return settings.state_directory
-    # systemd gives a service a directory of its own.
-    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    home = os.environ.get("XDG_STATE_HOME") or Path(os.environ.get("HOME") or Path.home()) / ".local" / "state"
-    return Path(given) if given else Path(home) / "streamer"
-
-
-def classifier_of(settings: Settings) -> Classifier:
+def classifier_of(settings: Settings, digest: str | None = None) -> Classifier:
     """Open the model on its back end.
+
+    Args:
+        settings: They name the model, and say how it is run.
+        digest: The version of a model of the store, which the settings name; None for the current one.
 
     Raises:
         EngineError: The model, the back end or the device cannot be used.
     """
+    # A simulated card that computes nothing needs no model.
+    name = settings.model or (None if settings.compute == "none" else "workpiece")
+    # A file that is called so by now does not take the place of a model that is followed.
+    stored = name if digest is not None or name is None else stored_name(settings, name)
+    model = str(model_store_of(settings).path_of(stored, digest)) if stored is not None else name
     said = ModelDescription(
+        name=stored,
         labels=read_labels(settings.model_labels) if settings.model_labels else None,
         short_side_px=settings.model_short_side,
         mean=settings.model_mean,
@@ -149,9 +153,27 @@ def classifier_of(settings: Settings) -> Classifier:
     # On the CPU the device's number only names the group.
     wanted = engine_keywords(settings) | {"device": settings.device}
     keywords = read_keywords(wanted, is_beside_decoding=True, is_strict=False, open_batch=settings.batch_size)
-    # A simulated card that computes nothing needs no model.
-    name = settings.model or (None if settings.compute == "none" else "workpiece")
-    return open_classifier(name, backend_of(settings, keywords, wanted, name), keywords.options, said)
+    return open_classifier(model, backend_of(settings, keywords, wanted, model), keywords.options, said)
+
+
+def _model_watch(settings: Settings) -> ModelWatch | None:
+    """Follow the model where it is one of the store's."""
+    stored = stored_name(settings, settings.model) if settings.model is not None else None
+    if stored is None:
+        return None
+    current = CurrentVersion(model_store_of(settings), stored)
+    return ModelWatch(current, lambda version: classifier_of(settings, version.digest), settings.batch_size)
+
+
+def _shadow(settings: Settings) -> Shadow | None:
+    """Run a second model, which describes itself, on the same back end and device, without a standby."""
+    if settings.shadow is None:
+        return None
+    own = dict.fromkeys(("standby", "standby_model", *(name for name in ModelSettings.model_fields if "_" in name)))
+    del own["model_store"]
+    return Shadow(
+        partial(classifier_of, settings.model_copy(update=own | {"model": settings.shadow})), settings.batch_size
+    )
 
 
 def engine_keywords(settings: EngineSettings) -> dict[str, Any]:
@@ -176,16 +198,15 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         SlotError: The state directory cannot be used.
     """
     kafka, topics, group = kafka_of(settings), topic_names(settings), group_of(settings)
-    spec = classifier.spec
-    capacity = min(settings.batch_size, classifier.program.max_rows or settings.batch_size)
+    model = RunningModel(classifier, settings.batch_size)
     max_age_us = round(settings.max_age.total_seconds() * 1e6) if settings.max_age is not None else None
     freshness = Freshness(settings.policy, max_age_us)
     slow_s = settings.trace_slower_than.total_seconds() if settings.trace_slower_than is not None else None
     telemetry, load = ConsumerTelemetry(group, topics, slow_s), DeviceLoad(classifier.backend.slots)
     events = Events(sys.stderr if settings.events else None)
-    slots = Slots(_state_directory(settings), settings.bootstrap_servers, group, settings.device)
+    slots = Slots(state_directory(settings), settings.bootstrap_servers, group, settings.device)
     slot = slots.take()
-    identity = ConsumerIdentity(group, settings.device, classifier.backend.name, spec, slot.number)
+    identity = ConsumerIdentity(group, settings.device, classifier.backend.name, slot.number)
     frames = FrameSubscription(
         kafka,
         topics.frames,
@@ -217,15 +238,7 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         committer = Committer(frames, in_flight, early_frames, telemetry, events, interval_s)
         delivery = AtLeastOnce(kafka, writer, committer, events)
     pipeline = Pipeline(
-        classification_steps(
-            classifier,
-            freshness,
-            events,
-            load,
-            capacity=classifier.program.rows_for(capacity),
-            top=settings.top,
-            decode_threads=settings.decode_threads,
-        ),
+        classification_steps(freshness, events, load, top=settings.top, decode_threads=settings.decode_threads),
         # The dispatcher bounds what is on its way, and parts of failed batches are sent from the pipeline's threads.
         max_in_flight=UNBOUNDED,
     )
@@ -235,21 +248,22 @@ def consumer_of(settings: Settings, classifier: Classifier) -> Consumer:
         in_flight=in_flight,
         admission=Admission(group, ImageLimits(settings.max_frame_bytes, settings.max_frame_pixels), freshness),
         dispatcher=Dispatcher(
-            MicroBatcher(capacity, settings.max_in_flight_bytes, camera_of),
+            MicroBatcher(model.capacity, settings.max_in_flight_bytes, camera_of),
             pipeline,
             freshness,
             deadline,
-            capacity=capacity,
-            places=settings.decode_threads + classifier.backend.slots,
+            model,
+            decode_threads=settings.decode_threads,
         ),
         pipeline=pipeline,
-        backend=classifier.backend,
         delivery=delivery,
         dead_letter_limits=DeadLetterLimits(settings.dead_letter_share, settings.dead_letter_run),
         status=StatusPublisher(kafka, identity),
         telemetry=telemetry,
         events=events,
         load=load,
+        watch=_model_watch(settings),
+        shadow=_shadow(settings),
     )
     consumer_options = ConsumerOptions(
         until_idle_s=settings.until_idle.total_seconds() if settings.until_idle is not None else None,

@@ -153,7 +153,6 @@ def _attributes(settings: Settings, classifier: "Classifier", number: int | None
         "streamer.group": group_of(settings),
         "streamer.worker": str(number or 1),
         "streamer.model": classifier.spec.name,
-        "streamer.model.digest": classifier.spec.digest,
         "streamer.backend": classifier.backend.name,
     }
 
@@ -190,6 +189,14 @@ def _report(call: Call, summary: dict[str, Any]) -> None:
         f"{summary['classified']} classified, {timed}{summary['skipped']} skipped, "
         f"{summary['dead_lettered']} dead-lettered, {lost}{summary['fps']:.1f} frames/s"
     )
+    if shadow := summary["shadow"]:
+        compared = shadow["agreed"] + shadow["disagreed"]
+        share = f"agrees on {shadow['agreement']:.1%} of {compared} frames" if compared else "compared nothing"
+        digest = shadow["model_digest"].removeprefix("sha256:")[:12]
+        say(
+            f"shadow model {harmless(shadow['model'])} ({digest}) {share}; {shadow['dropped']} dropped, "
+            f"{shadow['failed']} failed"
+        )
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -213,6 +220,7 @@ COMMAND = Command(
     examples="streamer consume --device 0\n"
     "streamer consume --device 0 --model bottles.onnx --batch-size 16 --batch-timeout 10ms\n"
     "streamer consume --device 0 --batch-size 16 --latency-budget 200ms\n"
+    "streamer consume --model bottles --shadow bottles-next.onnx\n"
     "streamer consume --device 1 --group line --policy freshest --max-age 500ms\n"
     "streamer consume --workers 4 --delivery exactly-once\n"
     "streamer consume --backend simulator --row resnet50/best-throughput --compute none\n"

@@ -14,6 +14,7 @@ from consumers.bisection import after_failure, after_success
 from consumers.device_load import DeviceLoad
 from consumers.events import Events
 from consumers.freshness import Freshness
+from consumers.running_model import RunningModel
 from consumers.steps import classification_steps
 from engine.backends.base import BackendOptions
 from engine.errors import InferenceError
@@ -39,13 +40,14 @@ class Line:
         self.trials = len(backend.taken)
         freshness = Freshness("every-frame", None)
         load = DeviceLoad(backend.slots)
-        steps = classification_steps(classifier, freshness, Events(), load, capacity=64, top=1, decode_threads=1)
+        steps = classification_steps(freshness, Events(), load, top=1, decode_threads=1)
+        self.model = RunningModel(classifier, 64)
         self.pipeline = Pipeline(steps, max_in_flight=UNBOUNDED)
         self.pipeline.start()
 
     def blamed(self, levels: list[int]) -> list[int]:
         """Send frames as one batch; return those that were blamed. All others are answered."""
-        waiting, answered, guilty = deque([Batch(polled_frames(levels), 64)]), list[int](), list[int]()
+        waiting, answered, guilty = deque([Batch(polled_frames(levels), 64, self.model)]), list[int](), list[int]()
         while waiting:
             batch = waiting.popleft()
             try:

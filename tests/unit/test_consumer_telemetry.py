@@ -295,6 +295,9 @@ def test_every_metric_of_the_table_is_there_before_the_first_frame_but_histogram
         loop_s={"poll": 0.0},
         rebalances=0,
         rebalance_paused_s=0.0,
+        model=("bottles", "sha256:ab"),
+        model_changes={"taken": 0, "failed": 0},
+        shadowed={"agreed": 0},
     )
     made.show(lambda: reading)
     found = figures(reader)

@@ -10,7 +10,8 @@ import pytest
 from consumers.batch import Batch
 from consumers.device_load import DeviceLoad
 from consumers.events import Events
-from consumers.steps import Classify, RowPool
+from consumers.running_model import RunningModel
+from consumers.steps import Classify
 from engine.backends.base import BackendOptions
 from engine.backends.failover import FailoverBackend, Standby
 from engine.errors import DeviceLostError, InferenceError
@@ -33,13 +34,14 @@ class Bench:
         backend = FailoverBackend(FaultyBackend(self.device), Standby(FaultyBackend(self.spare), OPTIONS))
         self.classifier = open_classifier(str(model), backend, OPTIONS)
         self.device.on_load = self.spare.on_load = lambda _: hang(self.may_return)
-        self.pool = RowPool(self.classifier.spec.preprocessing, 2)
-        self.classify = Classify(self.classifier, self.pool, Events(), DeviceLoad(1))
+        self.model = RunningModel(self.classifier, 2)
+        self.pool = self.model.pool
+        self.classify = Classify(Events(), DeviceLoad(1))
 
     def are_used_again(self) -> bool:
         """Let a batch through, whatever becomes of it; tell whether its rows are in the pool then."""
         frames, rows = polled_frames([1]), self.pool.take()
-        batch = Batch(frames, 2, good=frames, rows=rows)
+        batch = Batch(frames, 2, self.model, good=frames, rows=rows)
         done = self.classify(batch)
         assert isinstance(done, Future)
         self.error = done.exception(DEADLINE_S)

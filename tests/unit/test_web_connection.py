@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from websockets.sync.client import connect
 
-from streamer.web.connection import MAX_CONNECTIONS, MAX_OF_ONE_ADDRESS, BoundedConnection
+from streamer.web.connection import MAX_CONNECTIONS, MAX_OF_ONE_ADDRESS, BoundedConnection, be_patient
 from tests.fakes.waiting import DEADLINE_S, wait_until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -81,6 +81,44 @@ def test_a_request_that_does_not_come_is_not_waited_for(said: bytes) -> None:
 
 def test_nor_is_one_that_comes_after_another() -> None:
     with serving(App(), Hasty) as port, socket.create_connection(("127.0.0.1", port), DEADLINE_S) as client:
+        client.sendall(HEAD + b"\r\n")
+        answer = client.recv(1000)
+        while not answer.endswith(b"ok"):
+            answer += client.recv(1000)
+        client.sendall(HEAD)
+        assert is_closed(client)
+
+
+class PatientApp(App):
+    """Waits for the rest of each request as long as some of it comes."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        be_patient(scope)
+        await super().__call__(scope, receive, send)
+
+
+class LessHasty(BoundedConnection):
+    """One that is waited for twenty times as long as the pieces of a file are apart here."""
+
+    request_s = 1.0
+
+
+def test_a_file_may_come_for_longer_where_a_route_says_so_and_no_silence() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n"
+    with serving(PatientApp(), LessHasty) as port, ExitStack() as stack:
+        whole, half = (stack.enter_context(socket.create_connection(("127.0.0.1", port), DEADLINE_S)) for _ in range(2))
+        half.sendall(head + b"half")
+        whole.sendall(head)
+        pause = Event()
+        for _ in range(30):
+            whole.sendall(b".")
+            pause.wait(0.05)
+        assert whole.recv(1000).startswith(b"HTTP/1.1 200")
+        assert is_closed(half)
+
+
+def test_the_request_after_a_file_has_the_usual_time() -> None:
+    with serving(PatientApp(), Hasty) as port, socket.create_connection(("127.0.0.1", port), DEADLINE_S) as client:
         client.sendall(HEAD + b"\r\n")
         answer = client.recv(1000)
         while not answer.endswith(b"ok"):

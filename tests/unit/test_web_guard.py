@@ -173,6 +173,20 @@ def test_a_refusal_says_why_and_asks_nobody(headers: dict[str, Any], status: int
     assert pages.came == []
 
 
+def test_routes_for_files_bound_what_they_take_themselves() -> None:
+    pages, door = Pages(headers=()), Door("127.0.0.1")
+    large = [(b"host", b"127.0.0.1:7860"), (b"content-length", b"1048577")]
+    for path, came in (("/api/upload/model", ["/api/upload/model"]), ("/api/upload/model/", []), ("/", [])):
+        pages.came.clear()
+        scope = {"type": "http", "method": "POST", "path": path, "headers": large}
+        asyncio.run(Guard(pages, door, "streamer-7860", ["/api/upload/model"])(scope, _nothing, _nothing))
+        assert pages.came == came
+
+
+async def _nothing(*_: Any) -> Any:
+    """Neither give nor take."""
+
+
 def test_without_the_token_nothing_is_shown() -> None:
     pages = Pages()
     assert ask(pages, token=TOKEN).status == 401

@@ -1,0 +1,301 @@
+"""The model store on disk: `DIR/NAME/versions/<digest>.<suffix>`, and `DIR/NAME/model.json` with what is known of them.
+
+Whoever changes it holds the lock of the whole store, which the kernel takes back from a process however it ends.
+Readers need none: `model.json` is replaced as a whole, and a version's file never changes.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from engine.errors import ModelNotFoundError, StoreError
+from engine.models.files import file_digest
+from engine.models.store.content import checked_suffix
+from engine.models.store.names import check_name, is_store_name, store_name
+from engine.models.store.records import StoredModel
+from engine.models.store.sheet import (
+    SHEET_NAME,
+    VERSIONS_FOLDER,
+    Sheet,
+    VersionNote,
+    read_sheet,
+    version_path,
+    write_sheet,
+)
+
+log = logging.getLogger(__name__)
+
+_LOCK: Final = ".lock"
+#: What is being added, or taken away; neither can be a model's name.
+_INCOMING: Final = ".incoming"
+_LEAVING: Final = ".leaving"
+_COPY_BYTES: Final = 1024**2
+#: What is said about a version is a line, not a book.
+_MAX_TEXT: Final = 500
+
+
+class ModelStore:
+    """The models in a directory. Several processes may use one."""
+
+    def __init__(self, directory: Path) -> None:
+        """Name the directory; it is made when the first model is added."""
+        self.directory = directory
+
+    def models(self) -> list[StoredModel]:
+        """Return all models, by name; one whose note cannot be read is left out, with a warning.
+
+        Raises:
+            StoreError: The directory cannot be read.
+        """
+        try:
+            names = sorted(entry.name for entry in os.scandir(self.directory) if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+        except OSError as exc:
+            raise self._trouble(exc) from exc
+        found = []
+        for name in filter(is_store_name, names):
+            try:
+                found.append(read_sheet(self.directory / name).stored(self.directory / name))
+            except FileNotFoundError:
+                continue  # deleted meanwhile
+            except StoreError as exc:
+                log.warning("model %s is left out: %s", name, exc)
+        return found
+
+    def get(self, name: str) -> StoredModel:
+        """Return a model.
+
+        Raises:
+            ModelNotFoundError: There is none of that name; it says which there are.
+            StoreError: Its note cannot be read.
+        """
+        folder = self.directory / name
+        try:
+            if not is_store_name(name) or not stat.S_ISDIR(folder.lstat().st_mode):
+                raise FileNotFoundError(name)
+            return read_sheet(folder).stored(folder)
+        except FileNotFoundError as exc:
+            raise self._unknown(name) from exc
+        except OSError as exc:
+            raise self._trouble(exc) from exc
+
+    def path_of(self, name: str, digest: str | None = None) -> Path:
+        """Return the file of a version, the current one by default, after a look at its content.
+
+        Raises:
+            ModelNotFoundError: There is no such model or version.
+            StoreError: The file is gone, is a link, or is not what was added.
+        """
+        stored = self.get(name)
+        version = stored.current if digest is None else stored.version(digest)
+        mend = f"delete the model {name}, and add it anew"
+        try:
+            is_plain = stat.S_ISREG(version.path.lstat().st_mode) and not version.path.parent.is_symlink()
+            is_whole = is_plain and file_digest(version.path) == version.digest
+        except OSError as exc:
+            raise StoreError(f"{version.path} cannot be read: {exc.strerror}: {mend}") from exc
+        if not is_whole:
+            raise StoreError(f"{version.path} is not what was added to the model store: {mend}")
+        return version.path
+
+    def add(self, file: Path, name: str | None = None, *, origin: str, original_name: str = "") -> StoredModel:
+        """Copy a model's file into the store: as a version of its name, and as the current one where it is the first.
+
+        The same file is the same version, and nothing happens.
+
+        Args:
+            file: It is checked by its content, and left as it is.
+            name: Of the model; None makes one of the file's name.
+            origin: Where it comes from, in a line: `upload`, or the command that made it.
+            original_name: What it was called there, by default as the file is.
+
+        Raises:
+            StoreError: The name or the file is refused, or it cannot be written.
+        """
+        original = _line(original_name or file.name)
+        name = store_name(original) if name is None else check_name(name)
+        with self._changing():
+            incoming = self.directory / _INCOMING
+            try:
+                digest = self._copy(file, incoming)
+                suffix = checked_suffix(incoming, original)
+                folder = self._folder(name) or self.directory / name
+                sheet = _sheet_or_none(folder)
+                if sheet is not None and any(note.digest == digest for note in sheet.versions):
+                    return self.get(name)
+                at = _now()
+                note = VersionNote(
+                    digest=digest,
+                    suffix=suffix,
+                    size_bytes=incoming.stat().st_size,
+                    added_at=at,
+                    origin=_line(origin),
+                    original_name=original,
+                )
+                sheet = sheet or Sheet(current=digest, versions=[], history=[])
+                sheet.versions.append(note)
+                sheet.note(at, "added", digest, note.origin)
+                (folder / VERSIONS_FOLDER).mkdir(parents=True, exist_ok=True)
+                incoming.replace(version_path(folder, digest, suffix))
+                write_sheet(folder, sheet)
+            finally:
+                incoming.unlink(missing_ok=True)
+        return self.get(name)
+
+    def use(self, name: str, digest: str) -> StoredModel:
+        """Make a version the current one; consumers that follow the name take it, and try anew where they failed to.
+
+        Raises:
+            ModelNotFoundError: There is no such model or version.
+            StoreError: Its file is not what was added.
+        """
+        with self._changing():
+            version = self.get(name).version(digest)
+            self.path_of(name, version.digest)
+            sheet = read_sheet(self.directory / name)
+            sheet.current = version.digest
+            sheet.note(_now(), "current", version.digest)
+            write_sheet(self.directory / name, sheet)
+        return self.get(name)
+
+    def rename(self, old: str, new: str) -> StoredModel:
+        """Give a model another name; consumers that follow the old one stay at what they have.
+
+        Raises:
+            ModelNotFoundError: There is no such model.
+            StoreError: The new name is none, or is taken.
+        """
+        check_name(new)
+        with self._changing():
+            self.get(old)
+            if (self.directory / new).exists() or (self.directory / new).is_symlink():
+                raise StoreError(f"the model store has a model {new} already: give another name, or delete that one")
+            sheet = read_sheet(self.directory / old)
+            sheet.note(_now(), "renamed", detail=f"from {old}")
+            (self.directory / old).rename(self.directory / new)
+            write_sheet(self.directory / new, sheet)
+        return self.get(new)
+
+    def delete(self, name: str, digest: str | None = None) -> None:
+        """Delete a version, or a model with all of them.
+
+        Raises:
+            ModelNotFoundError: There is no such model or version.
+            StoreError: The version is the current one.
+        """
+        with self._changing():
+            if digest is None:
+                folder = self._folder(name)
+                if folder is None:
+                    raise self._unknown(name)
+                leaving = self.directory / _LEAVING
+                folder.rename(leaving)  # gone at once, not file by file
+                shutil.rmtree(leaving)
+                return
+            stored = self.get(name)
+            version = stored.version(digest)
+            if version.digest == stored.current.digest:
+                raise StoreError(
+                    f"version {version.short_digest} is the current one of model {name}: "
+                    "make another one current first, or delete the model"
+                )
+            sheet = read_sheet(self.directory / name)
+            sheet.versions = [note for note in sheet.versions if note.digest != version.digest]
+            sheet.note(_now(), "deleted", version.digest)
+            write_sheet(self.directory / name, sheet)
+            version.path.unlink(missing_ok=True)
+
+    def sheet_of(self, name: str) -> Path:
+        """Return the file that is replaced whenever something about a model changes."""
+        return self.directory / name / SHEET_NAME
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Keep others from changing the store meanwhile, and clear away what somebody who was killed left."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as exc:
+            raise self._trouble(exc) from exc
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            (self.directory / _INCOMING).unlink(missing_ok=True)
+            shutil.rmtree(self.directory / _LEAVING, ignore_errors=True)
+            yield
+        except OSError as exc:
+            raise self._trouble(exc) from exc
+        finally:
+            os.close(descriptor)
+
+    def _copy(self, file: Path, incoming: Path) -> str:
+        """Copy a plain file, and return its SHA-256: what is looked at afterwards is what was copied."""
+        hashed = hashlib.sha256()
+        try:
+            source = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as exc:
+            raise StoreError(f"{file} cannot be read: {exc.strerror}") from exc
+        if not stat.S_ISREG(os.fstat(source).st_mode):
+            os.close(source)
+            raise StoreError(f"{file} is no plain file: give a model's file")
+        with os.fdopen(source, "rb") as reading:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            with os.fdopen(os.open(incoming, flags, 0o666), "wb") as writing:
+                while block := reading.read(_COPY_BYTES):
+                    hashed.update(block)
+                    writing.write(block)
+                writing.flush()
+                os.fsync(writing.fileno())
+        return hashed.hexdigest()
+
+    def _folder(self, name: str) -> Path | None:
+        """Return a model's folder; None where there is none.
+
+        Raises:
+            StoreError: Something else is in its place.
+        """
+        folder = self.directory / name
+        if not is_store_name(name):
+            return None
+        try:
+            mode = folder.lstat().st_mode
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISDIR(mode) or (folder / VERSIONS_FOLDER).is_symlink():
+            raise StoreError(f"{folder} is no folder of the model store, or holds a link: move it away")
+        return folder
+
+    def _unknown(self, name: str) -> ModelNotFoundError:
+        names = ", ".join(stored.name for stored in self.models())
+        return ModelNotFoundError(
+            f"the model store {self.directory} has no model {name[:100]!r}: it has {names or 'none'}"
+        )
+
+    def _trouble(self, exc: OSError) -> StoreError:
+        return StoreError(
+            f"the model store {self.directory} cannot be used: {exc.strerror or exc}: give another --model-store"
+        )
+
+
+def _sheet_or_none(folder: Path) -> Sheet | None:
+    try:
+        return read_sheet(folder)
+    except FileNotFoundError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _line(text: str) -> str:
+    """Return a text as one line of bounded length."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:_MAX_TEXT]
