@@ -2,7 +2,7 @@
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 SYNC := $(UV) sync --locked --quiet --inexact --extra broker --extra dashboard --extra distributed
-BACKENDS := --extra openvino --extra qnn --extra tinygrad --extra classifiers
+BACKENDS := --extra openvino --extra qnn --extra tinygrad --extra classifiers --extra tflite
 RUN := $(UV) run --no-sync
 
 .PHONY: help install backends demo test check lint types layers format bench fuzz test-faults test-zoo chaos soak screenshots clean

@@ -14,13 +14,14 @@ Tensors = Mapping[str, NDArray[np.generic]]
 def random_values(
     random: np.random.Generator, shape: Sequence[int], dtype: np.dtype[np.generic]
 ) -> NDArray[np.generic]:
-    """Return random data for a tensor: floats in 0–1; bytes in 0–255, as of pixels; else 0 or 1.
+    """Return random data for a tensor: floats in 0–1; bytes of any value, as of pixels; else 0 or 1.
 
     Other whole numbers may be places in a table, which has at least two.
     """
     if np.issubdtype(dtype, np.floating):
         return random.random(shape).astype(dtype)
-    return random.integers(0, 256 if dtype == np.uint8 else 2, shape).astype(dtype)
+    low, high = {"uint8": (0, 256), "int8": (-128, 128)}.get(dtype.name, (0, 2))
+    return random.integers(low, high, shape).astype(dtype)
 
 
 def with_rows(values: NDArray[np.generic], rows: int) -> NDArray[np.generic]:

@@ -68,13 +68,9 @@ def build(architecture: Architecture, weights: Weights, image_size_px: int, *, s
     step_px = architecture.patch_px or 1
     if image_size_px < 1 or image_size_px % step_px:
         raise OptionsError(f"image size {image_size_px}: {architecture.name} takes multiples of {step_px} pixels")
-    for variable, value in _QUIETLY.items():
-        os.environ.setdefault(variable, value)
-    for module in ("torch", architecture.origin):
-        require(module, architecture.name, extra("classifiers"), kind="classifier")
+    origin = _origin(architecture)
     from engine.models.zoo import random_weights
 
-    origin = _origin(architecture)
     if weights == "pretrained":
         module = origin.build_pretrained(architecture, image_size_px).eval()
     else:
@@ -90,8 +86,26 @@ def build(architecture: Architecture, weights: Weights, image_size_px: int, *, s
     return ZooModel(architecture, module, weights, image_size_px)
 
 
+def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of a classifier's weights, in its own order; no memory is taken for them.
+
+    Raises:
+        BackendError: torch, torchvision or transformers is missing; it has the line that installs them.
+    """
+    origin = _origin(architecture)
+    import torch
+
+    with torch.device("meta"):
+        state = origin.build_random(architecture, architecture.image_size_px).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
 def _origin(architecture: Architecture) -> Any:
     """Return the module that builds it."""
+    for variable, value in _QUIETLY.items():
+        os.environ.setdefault(variable, value)
+    for module in ("torch", architecture.origin):
+        require(module, architecture.name, extra("classifiers"), kind="classifier")
     if architecture.origin == "torchvision":
         from engine.models.zoo import from_torchvision
 

@@ -87,7 +87,7 @@ def _trace(model: ZooModel, path: Path, opset: int, batch_size: int) -> None:
     side_px = model.image_size_px
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _traceable():
+        with traceable():
             torch.onnx.export(
                 model.module,
                 (torch.zeros(batch_size, CHANNELS, side_px, side_px),),
@@ -106,7 +106,7 @@ def _trace(model: ZooModel, path: Path, opset: int, batch_size: int) -> None:
 
 
 @contextmanager
-def _traceable() -> Iterator[None]:
+def traceable() -> Iterator[None]:
     """Let torch compute attention step by step, for it has a way in one that ONNX lacks; and let it keep silent.
 
     It would warn that the exporter is the older one, and of checks in Python that the trace leaves out.

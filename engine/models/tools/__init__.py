@@ -1,0 +1,1 @@
+"""Tools for models: converting, comparing, making them smaller, and looking into them."""

@@ -1,0 +1,36 @@
+"""What the commands for models share: where the model is, and what a comparison says."""
+
+import sys
+from argparse import ArgumentParser
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.models.tools.comparison import Comparison
+
+
+def add_json_flag(parser: ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="what was found as one JSON object, on the last line")
+
+
+def comparison_rows(comparison: "Comparison") -> list[tuple[str, str]]:
+    """Return the lines of a table that say how the second model compares with the first."""
+    smaller = comparison.size_after_bytes / max(1, comparison.size_before_bytes)
+    agreement = comparison.top_class_agreement
+    return [
+        ("size", f"{comparison.size_before_bytes:,} → {comparison.size_after_bytes:,} bytes ({smaller:.0%})"),
+        ("time of a run", f"{comparison.latency_before_ms:.3f} → {comparison.latency_after_ms:.3f} ms"),
+        (
+            "largest difference",
+            f"{comparison.max_abs_difference:.3g} ({comparison.max_relative_difference:.2%} of the largest value)",
+        ),
+        ("same top class", "–" if agreement is None else f"{agreement:.1%} of {comparison.samples} inputs"),
+    ]
+
+
+def say_notes(notes: tuple[str, ...]) -> None:
+    """Say what was done on standard error, where it disturbs nobody's pipe."""
+    from streamer.terminal import harmless
+
+    for note in notes:
+        print(harmless(note, 1000), file=sys.stderr)
