@@ -30,6 +30,16 @@ if TYPE_CHECKING:
         PipelineError,
         QueueFullError,
     )
+    from engine.models.tools.analysis import analyze_model
+    from engine.models.tools.conversion import (
+        convert_model,
+        convert_onnx_to_tinygrad,
+        convert_tflite_to_tinygrad,
+        convert_torch_to_tinygrad,
+    )
+    from engine.models.tools.optimization import optimize_model
+    from engine.models.tools.quantization import quantize_model
+    from engine.models.tools.visualization import visualize_model_architecture, visualize_model_weights
     from engine.pipeline.model_step import GPURuntimeComponent, ModelStep, Warmup
     from engine.pipeline.pipeline import Pipeline
     from engine.pipeline.step import Step
@@ -60,6 +70,15 @@ __all__ = [
     "Warmup",
     "WorkerServer",
     "__version__",
+    "analyze_model",
+    "convert_model",
+    "convert_onnx_to_tinygrad",
+    "convert_tflite_to_tinygrad",
+    "convert_torch_to_tinygrad",
+    "optimize_model",
+    "quantize_model",
+    "visualize_model_architecture",
+    "visualize_model_weights",
 ]
 
 #: What `from streamer import …` gives, and where it is; imported when it is asked for, so that the command starts fast.
@@ -74,6 +93,15 @@ _PUBLIC = {
     "StreamingInferenceEngine": "engine.engines.streaming",
     "DistributedInferenceEngine": "engine.engines.distributed",
     "WorkerServer": "engine.engines.worker",
+    "analyze_model": "engine.models.tools.analysis",
+    "convert_model": "engine.models.tools.conversion",
+    "convert_onnx_to_tinygrad": "engine.models.tools.conversion",
+    "convert_tflite_to_tinygrad": "engine.models.tools.conversion",
+    "convert_torch_to_tinygrad": "engine.models.tools.conversion",
+    "optimize_model": "engine.models.tools.optimization",
+    "quantize_model": "engine.models.tools.quantization",
+    "visualize_model_architecture": "engine.models.tools.visualization",
+    "visualize_model_weights": "engine.models.tools.visualization",
     **dict.fromkeys(
         ("BatchInferenceEngine", "SyncStreamingInferenceEngine", "SyncDistributedInferenceEngine"),
         "engine.engines.synchronous",

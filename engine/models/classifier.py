@@ -62,7 +62,7 @@ def open_classifier(
             description = from_toml(path).over(description)
         if said is not None:
             description = said.over(description)
-        spec = _describe(path, program, description, _digest(path) if file is not None else "")
+        spec = describe(path, program, description, _digest(path) if file is not None else "")
         # A simulated card may take its time and compute nothing: then there is nothing to try.
         spec = complete(spec, program, backend, description) if program.outputs else spec
         return Classifier(spec, program, backend)
@@ -71,8 +71,13 @@ def open_classifier(
         raise
 
 
-def _describe(path: Path, program: Program, said: ModelDescription, digest: str) -> ClassifierSpec:
-    """Put together what is known before the model has run."""
+def describe(path: Path, program: Program, said: ModelDescription, digest: str = "") -> ClassifierSpec:
+    """Put together what is known before the model has run: how it is fed, and not yet which output has its answers.
+
+    Raises:
+        NotAClassifierError: It does not take colour pictures.
+        ModelError: What was said does not fit the model.
+    """
     if len(program.inputs) != 1:
         names = ", ".join(spec.name for spec in program.inputs)
         raise NotAClassifierError(
