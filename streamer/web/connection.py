@@ -1,7 +1,8 @@
 """One connection to the server: a request has to be there in time, and one address leaves room for others."""
 
 from asyncio import TimerHandle, Transport
-from typing import Final
+from collections.abc import MutableMapping
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -11,6 +12,15 @@ MAX_CONNECTIONS: Final = 256
 MAX_OF_ONE_ADDRESS: Final = MAX_CONNECTIONS // 2
 #: How long a request may take to arrive, its body included; a page's are small.
 REQUEST_S: Final = 10.0
+_PATIENCE: Final = "streamer.patience"
+
+
+def be_patient(scope: MutableMapping[str, Any]) -> None:
+    """Wait for the rest of this request as long as some of it keeps coming; for a route that takes files.
+
+    Called once somebody may come in: who may not has the usual time.
+    """
+    scope[_PATIENCE]()
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -21,6 +31,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     request_s: float = REQUEST_S
     _deadline: TimerHandle | None = None
+    _is_patient: bool = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request; a connection too many from its address is closed."""
@@ -33,7 +44,18 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what came; wait on where a request is not whole."""
         super().data_received(data)
+        if self._is_patient:
+            self._stop_waiting()  # and begin anew
         self._look()
+
+    def on_message_begin(self) -> None:
+        """Begin with a request, which has the usual time."""
+        super().on_message_begin()
+        self._is_patient = False
+        self.scope[_PATIENCE] = self._be_patient  # type: ignore[typeddict-unknown-key]  # of our own
+
+    def _be_patient(self) -> None:
+        self._is_patient = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go."""
@@ -63,4 +85,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._deadline = None
-        self.transport.abort()
+        if self._is_patient and self.flow.read_paused:
+            self._look()  # what is here already is still being written
+        else:
+            self.transport.abort()

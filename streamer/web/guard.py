@@ -1,7 +1,7 @@
 """Before every page: asks the door, and puts the headers on that keep a page to itself (ASGI)."""
 
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -59,17 +59,19 @@ def _policy(nonce: str) -> bytes:
 class Guard:
     """The outermost layer of the server."""
 
-    def __init__(self, app: App, door: Door, cookie_name: str) -> None:
+    def __init__(self, app: App, door: Door, cookie_name: str, file_paths: Collection[str] = ()) -> None:
         """Stand before `app`.
 
         Args:
             app: What answers those who may come in.
             door: Decides who may.
             cookie_name: What holds the proof that somebody knows the token; cookies know no ports.
+            file_paths: Where files are sent to; these routes bound what they take themselves.
         """
         self.app = app  # by this name others find what is behind
         self._door = door
         self._cookie_name = cookie_name
+        self._file_paths = frozenset(file_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -91,7 +93,7 @@ class Guard:
             await self.app(scope, receive, _Terse(answer))
         elif verdict is not Verdict.ADMITTED:
             await answer.text(*_REFUSALS[verdict])
-        elif _body_bytes(scope) > _MAX_BODY_BYTES:
+        elif _body_bytes(scope) > _MAX_BODY_BYTES and scope["path"] not in self._file_paths:
             await answer.text(413, f"More than {_MAX_BODY_BYTES} bytes are nothing that a page of ours sends")
         else:
             await self.app(scope, receive, answer)

@@ -4,6 +4,7 @@ import errno
 import logging
 import socket
 import time
+from collections.abc import Collection
 from threading import Thread
 from typing import Self
 
@@ -29,7 +30,7 @@ _MAX_MESSAGE_BYTES = 1024 * 1024
 class WebServer:
     """Serves NiceGUI's pages, and the routes of `app`, behind the guard. One in a process."""
 
-    def __init__(self, host: str, port: int, door: Door, title: str) -> None:
+    def __init__(self, host: str, port: int, door: Door, title: str, file_paths: Collection[str] = ()) -> None:
         """Say where; `start` begins.
 
         Args:
@@ -37,6 +38,7 @@ class WebServer:
             port: 0 takes a free one.
             door: Who may come in.
             title: What a page is called that has no title of its own.
+            file_paths: Where files are sent to; these routes bound what they take themselves.
         """
         #: Routes beside the pages.
         self.app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -44,6 +46,7 @@ class WebServer:
         self._port = port
         self._door = door
         self._title = title
+        self._file_paths = tuple(file_paths)
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: Thread | None = None
@@ -75,7 +78,7 @@ class WebServer:
             reconnect_timeout=10.0,
             show_welcome_message=False,
         )
-        guarded = Guard(self.app, self._door, f"streamer-{port}")
+        guarded = Guard(self.app, self._door, f"streamer-{port}", self._file_paths)
         config = uvicorn.Config(
             GZipMiddleware(
                 guarded,

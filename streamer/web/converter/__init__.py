@@ -1,0 +1,1 @@
+"""The page that makes another kind of model of one that is sent in."""

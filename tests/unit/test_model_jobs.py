@@ -1,0 +1,84 @@
+"""Work on models in processes of their own: bounded, ended, and told of by names that people know."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from streamer.web.model_work.job import Job, JobError, JobLimits, Workbench
+from tests.fakes.waiting import wait_until
+
+LIMITS = JobLimits(timeout_s=60, memory_bytes=4 * 1024**3, file_bytes=1024**3)
+
+
+def check(path: Path, limits: JobLimits = LIMITS) -> Job:
+    """Begin to look at a file."""
+    arguments = {"path": str(path), "name": "a.onnx", "suffix": ".onnx"}
+    return Job({"task": "check", "arguments": arguments}, limits, {str(path): 'their "a.onnx"'})
+
+
+def ended(job: Job) -> Job:
+    wait_until(lambda: job.is_done, "the job ends")
+    return job
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """A file that whoever opens it waits at for ever."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+def test_what_is_wrong_is_said_with_the_name_that_people_know(tmp_path: Path) -> None:
+    job = ended(check(tmp_path / "not-there"))
+    with pytest.raises(JobError, match=r'their "a\.onnx"'):
+        job.result()
+    assert job.lines == ["looking at a.onnx"]
+
+
+def test_what_takes_too_long_is_ended(pipe: Path) -> None:
+    job = ended(check(pipe, JobLimits(0.2, LIMITS.memory_bytes, LIMITS.file_bytes)))
+    with pytest.raises(JobError, match="longer than 0 s and was ended: start with a longer --job-timeout"):
+        job.result()
+
+
+def test_what_needs_too_much_memory_fails_alone(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.write(b"\x08\x08\x12\xff\xff\xff\xff\x07")
+        file.truncate(600 * 1024**2)
+    job = ended(check(large, JobLimits(60, 512 * 1024**2, LIMITS.file_bytes)))
+    with pytest.raises(JobError, match="--job-memory"):
+        job.result()
+
+
+def test_one_is_cancelled_and_makes_room_for_another(pipe: Path) -> None:
+    bench = Workbench(LIMITS)
+
+    def begin() -> Job:
+        return bench.start("check", path=str(pipe), name="a.onnx", suffix=".onnx")
+
+    jobs = [begin() for _ in range(2)]
+    wait_until(lambda: all(job.lines for job in jobs), "both are at work")
+    with pytest.raises(JobError, match="others work on models"):
+        begin()
+    jobs[0].cancel()
+    with pytest.raises(JobError, match="cancelled"):
+        ended(jobs[0]).result()
+    jobs.append(begin())
+    bench.close()
+    wait_until(lambda: all(job.is_done for job in jobs), "closing ends them")
+
+
+def test_settings_and_tokens_stay_here(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMER_MANAGER_TOKEN", "correct-horse-battery")
+    job = check(pipe)
+    try:
+        wait_until(lambda: bool(job.lines), "it is at work")
+        process = job._process
+        assert process is not None
+        assert b"correct-horse" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+    finally:
+        job.cancel()
+        ended(job)
