@@ -57,13 +57,17 @@ class Shadow:
 
     def offer(self, batch: Batch) -> None:
         """Take a batch that was classified; never waits."""
-        if batch.top is None or not batch.good:
+        if batch.top is None or batch.scores is None:
             return
         labels = batch.run_by.spec.labels
+        answered = np.flatnonzero(~np.isnan(batch.scores[:, 0])).tolist()  # others have no label that is published
+        if not answered:
+            return
+        frames = [batch.good[row] for row in answered]
         try:
-            self._queue.put_nowait((batch.good, [labels[best] for best in batch.top[:, 0].tolist()]))
+            self._queue.put_nowait((frames, [labels[best] for best in batch.top[answered, 0].tolist()]))
         except Full:
-            self.agreement.add("dropped", len(batch.good))
+            self.agreement.add("dropped", len(frames))
 
     def close(self, timeout_s: float) -> None:
         """Finish what waits, for `timeout_s` at most, and close the model; closing what never opened is harmless."""

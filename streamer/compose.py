@@ -161,6 +161,11 @@ def _model_watch(settings: Settings) -> ModelWatch | None:
     stored = stored_name(settings, settings.model) if settings.model is not None else None
     if stored is None:
         return None
+    if settings.standby_model is not None:
+        raise ConfigError(
+            f"--standby-model is one file, and the model {stored} of the store may change: its results would bear the "
+            "wrong model's digest; give --model a path, or leave --standby-model out"
+        )
     current = CurrentVersion(model_store_of(settings), stored)
     return ModelWatch(current, lambda version: classifier_of(settings, version.digest), settings.batch_size)
 

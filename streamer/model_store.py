@@ -23,7 +23,8 @@ def state_directory(settings: Settings) -> Path:
 
 def model_store_of(settings: Settings) -> ModelStore:
     """Return the store that the settings name; nothing is made or read."""
-    return ModelStore(settings.model_store or state_directory(settings) / "models")
+    directory = settings.model_store or state_directory(settings) / "models"
+    return ModelStore(directory.absolute())  # links lead there, and whoever reads may be elsewhere
 
 
 def stored_name(settings: Settings, text: str) -> str | None:

@@ -100,8 +100,11 @@ def _kind_by_content(path: Path) -> ModelKind | None:
     if head.startswith(_QPC_MAGIC):
         return "qpc"
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (zipfile.BadZipFile, ValueError, NotImplementedError):
+            return None  # damaged
         if any(name.endswith("data.pkl") for name in names):
             return "torch"
         return "npz" if names and all(name.endswith(".npy") for name in names) else None

@@ -209,7 +209,7 @@ def test_the_doctor_shows_settings_that_do_not_do(given: dict[str, str], says: s
 
 def test_which_settings_are_secret() -> None:
     assert OF_KAFKA == ["sasl_password", "sasl_oauth_client_secret", "tls_key_password"]
-    assert {*OF_KAFKA, "dashboard.token", "worker.token"} == set(SECRETS)
+    assert {*OF_KAFKA, *(f"{page}.token" for page in ("dashboard", "worker", "converter", "manager"))} == set(SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +218,7 @@ def test_which_settings_are_secret() -> None:
         *((words, name) for words in (["consume"], ["produce"], ["topics", "create"]) for name in OF_KAFKA),
         (["dashboard"], "dashboard.token"),
         (["worker"], "worker.token"),
+        *((["web", page], f"{page}.token") for page in ("converter", "manager")),
     ],
 )
 def test_a_secret_is_no_flag(words: list[str], name: str) -> None:

@@ -20,6 +20,7 @@ from engine.models.tools.conversion import (
     convert_tflite_to_tinygrad,
     convert_torch_to_tinygrad,
 )
+from engine.models.tools.torch_archive import copy_seen, torch_kind
 from engine.session import Session
 from tests.fakes.onnx_models import TinyClassifier
 from tests.fakes.optional_backends import need
@@ -254,6 +255,9 @@ def edited(part: str, old: str, new: str) -> Callable[[str, bytes], bytes]:
         (edited("model.json", '"torch.ops.aten.relu.default"', '"torch.os.system"'), "calls 'torch.os.system'"),
         (edited("model.json", "Symbol('s", "__import__('os').getcwd() or Symbol('s"), "which is no expression"),
         (edited("weights_config.json", '"use_pickle": false', '"use_pickle": true'), "keeps weights as pickles"),
+        (edited("model.json", '"name": "relu"', '"name": "relu=__import__(\'os\').getcwd()"'), "a name in its name"),
+        (edited("model.json", '"relu": {', '"a=print()": {'), "a name in its tensor_values"),
+        (edited("model.json", "builtins.dict", "collections.OrderedDict"), "a name in its in_spec"),
     ],
 )
 def test_what_would_run_code_in_an_exported_archive_is_refused(
@@ -261,6 +265,54 @@ def test_what_would_run_code_in_an_exported_archive_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match=message):
         convert_model(rewritten(exported, tmp_path / "model.pt2", change), tmp_path / "model.onnx")
+
+
+def test_guards_of_an_exported_archive_are_not_run(exported: Path, tmp_path: Path) -> None:
+    """torch itself writes them into a function, and calls it."""
+    mark = tmp_path / "sprung"
+
+    def guarded(name: str, content: bytes) -> bytes:
+        if not name.endswith("model.json"):
+            return content
+        graph = json.loads(content)
+        assert "guards_code" in graph
+        return json.dumps(graph | {"guards_code": [f"open({str(mark)!r}, 'w') is not None"]}).encode()
+
+    result = convert_model(rewritten(exported, tmp_path / "model.pt2", guarded), tmp_path / "model.onnx")
+    assert result.comparison.max_relative_difference < FLOAT_BOUND
+    assert not mark.exists()
+
+
+def test_torch_is_given_what_was_looked_at_and_nothing_else(exported: Path, tmp_path: Path) -> None:
+    """Torch takes an archive's directory where it says that it is, Python where it ends: one file can be two."""
+    path = rewritten(exported, tmp_path / "plain.pt2", lambda _, content: content)
+    trap = rewritten(
+        exported, tmp_path / "trap.pt2", edited("weights_config.json", '"use_pickle": false', '"use_pickle": true')
+    )
+    (tmp_path / "model.pt2").write_bytes(trap.read_bytes() + path.read_bytes())
+    assert torch_kind(tmp_path / "model.pt2") == "export"
+    copy_seen(tmp_path / "model.pt2", tmp_path / "seen.pt2")
+    assert (tmp_path / "seen.pt2").stat().st_size < path.stat().st_size + trap.stat().st_size / 2
+    assert convert_model(tmp_path / "model.pt2", tmp_path / "model.onnx").comparison.max_relative_difference < 1e-3
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        b"f = torch.save",
+        b'f = getattr(torch, "sa" "ve")',
+        b'f = getattr(torch, "\\x73ave")',
+        b"def __setstate__(self, state):\n  pass",
+        b"x = torch.from_file",
+    ],
+)
+@pytest.mark.parametrize("suffix", ["py", "PY"])
+def test_torchscript_that_could_come_by_files_is_refused(
+    script: Path, tmp_path: Path, code: bytes, suffix: str
+) -> None:
+    path = rewritten(script, tmp_path / "model.pt", lambda _, content: content, **{f"code__evil_DOT_{suffix}": code})
+    with pytest.raises(ModelError, match="reads or writes files"):
+        convert_model(path, tmp_path / "model.onnx")
 
 
 def test_a_compiled_library_in_an_exported_archive_is_refused(exported: Path, tmp_path: Path) -> None:

@@ -169,6 +169,14 @@ def with_weights_outside(folder: Path) -> Path:
     return folder / "outside.onnx"
 
 
+def damaged(folder: Path) -> Path:
+    """An archive that ends as one, and whose directory is none."""
+    save_npz(model(folder), folder / "damaged.npz")
+    whole = (folder / "damaged.npz").read_bytes()
+    (folder / "damaged.npz").write_bytes(whole.replace(b"PK\x01\x02", b"XX\x01\x02"))
+    return folder / "damaged.npz"
+
+
 def torn(folder: Path) -> Path:
     whole = model(folder).read_bytes()
     (folder / "torn.onnx").write_bytes(whole[: len(whole) // 2])
@@ -216,6 +224,7 @@ def pipe(folder: Path) -> Path:
         (objects, "no .npz model"),
         (text, "is no model"),
         (nothing, "is no model"),
+        (damaged, "is no model"),
         (pipe, "is no plain file"),
         (lambda folder: folder, "is no plain file"),
         (lambda folder: folder / "absent.onnx", "cannot be read: No such file"),

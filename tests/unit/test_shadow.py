@@ -44,13 +44,24 @@ class Bench:
     def batch(self, best: int = 0) -> Batch:
         """A classified batch of three frames, all of the class given."""
         frames = polled_frames([40, 50, 60])
-        return Batch(frames, 4, self.first, good=frames, top=np.full((3, 1), best, np.intp))
+        top, scores = np.full((3, 1), best, np.intp), np.ones((3, 1), np.float32)
+        return Batch(frames, 4, self.first, good=frames, top=top, scores=scores)
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with ExitStack() as stack:
         yield Bench(tmp_path, stack)
+
+
+def test_frames_without_a_published_label_are_not_compared(bench: Bench) -> None:
+    shadow = bench.shadow(Script())
+    batch = bench.batch()
+    assert batch.scores is not None
+    batch.scores[1] = np.nan
+    shadow.offer(batch)
+    shadow.close(DEADLINE_S)
+    assert sum(shadow.agreement.counts().values()) == 2
 
 
 def test_a_shadow_that_is_behind_gives_batches_up_and_takes_no_time_of_anybodys(bench: Bench) -> None:

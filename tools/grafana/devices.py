@@ -24,7 +24,7 @@ def devices() -> Json:
         choices,
         [
             *(_glance(), _throughput(), _latency(), _parts(), _batches(), _ready()),
-            *(_queues(), _behind(), _group()),
+            *(_models(), _queues(), _behind(), _group()),
         ],
     )
 
@@ -234,6 +234,31 @@ def _ready() -> Line:
         ),
     ]
     return Line("", panels, 7)
+
+
+def _models() -> Line:
+    changes = increase("streamer_model_changes_total", _CHOSEN)
+    panels = [
+        lines(
+            "Workers by model",
+            [Query(f"sum by (model, digest) (streamer_model{{{_CHOSEN}}})", "{{model}} {{digest}}")],
+            "Where a name of the model store is followed, workers take another version within a second or two.",
+            is_stacked=True,
+        ),
+        lines(
+            "Model changes",
+            [Query(f"sum by (group, outcome) ({changes})", "{{group}}: {{outcome}}")],
+            "A version that fails to load leaves the one before it at work; the log says why.",
+        ),
+        lines(
+            "Shadow model",
+            [Query(f"sum by (outcome) ({rate('streamer_shadow_frames_total', _CHOSEN)})", "{{outcome}}")],
+            "Frames per second whose best label a second model gives too, or not; and those that it did not get to.",
+            "cps",
+            is_stacked=True,
+        ),
+    ]
+    return Line("Models", panels)
 
 
 def _queues() -> Line:

@@ -2,14 +2,19 @@
 
 A file of torch's can be a program. A pickle runs what it likes as it is read; so does a `torch.export` archive, for
 `torch.export.load` unpickles weights where the archive says so, evaluates the expressions of open axes, looks up the
-functions of its graph by any name below `torch`, and loads compiled libraries. TorchScript is confined to torch's
-operators, two of which read and write files. What is let pass here has none of that.
+functions of its graph by any name below `torch`, writes names of its graph and its guards into Python source that it
+runs, and loads compiled libraries. TorchScript is confined to torch's operators, two of which read and write files.
+What is let pass here has none of that, as far as we know: it is a sieve and no sandbox.
+
+Torch finds the directory of an archive in another way than Python does, so it is never given the file that was looked
+at, but a copy of what was seen of it.
 """
 
 import json
 import re
 import zipfile
 from collections.abc import Iterator
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +26,11 @@ TorchKind = Literal["torchscript", "export", "weights"]
 _MAX_BYTES = 2**31 - 1
 _MAX_GRAPH_BYTES = 256 * 1024**2
 _MAX_MEMBERS = 100_000
-#: The operators that read or write files, as TorchScript's code calls them.
-_FILE_CALL = re.compile(rb"\b(?:from_file|save)\s*\(")
+#: The operators that read or write files, however TorchScript's code comes by them, and what runs as it is loaded.
+_FILE_WORD = re.compile(rb"\b(?:from_file|save|__setstate__)\b")
+#: The one form in which torch itself writes it: for submodules that are called by a number.
+_GETATTR = re.compile(rb"\bgetattr\b")
+_PLAIN_GETATTR = re.compile(rb'\bgetattr\([\w.]+, "\w+"\)')
 #: What a `torch.export` archive has. Compiled libraries, under data/aotinductor, are not among it.
 #: Source: pytorch/pytorch, torch/export/pt2_archive/constants.py.
 _EXPORT_MEMBER = re.compile(
@@ -88,12 +96,31 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> TorchKind:
         raise ModelError(f"{path} is of an older torch.export, which keeps pickles: save it again with a newer torch")
     if "constants.pkl" in inner:
         for name, entry in inner.items():
-            if name.endswith(".py") and _FILE_CALL.search(archive.read(entry)):
+            if name.lower().endswith(".py") and _may_touch_files(archive.read(entry)):
                 raise ModelError(f"{path} reads or writes files as it runs ({name}): it is not opened")
         return "torchscript"
     if "data.pkl" in inner:
         return "weights"
     raise ModelError(f"{path} is no file of torch's: it holds neither weights nor a graph")
+
+
+def copy_seen(path: Path, copy: Path) -> None:
+    """Write an archive anew, from what Python sees of it: torch sees the same of the copy, and of that alone.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as plain:
+            for entry in archive.infolist():
+                plain.writestr(entry.filename, archive.read(entry))
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as exc:
+        raise ModelError(f"{path} is no file of torch's: {exc}") from exc
+
+
+def _may_touch_files(code: bytes) -> bool:
+    plain = len(_PLAIN_GETATTR.findall(code))
+    return _FILE_WORD.search(code) is not None or len(_GETATTR.findall(code)) > plain
 
 
 def _check_export(archive: zipfile.ZipFile, inner: dict[str, zipfile.ZipInfo], path: Path) -> None:
@@ -110,6 +137,8 @@ def _check_export(archive: zipfile.ZipFile, inner: dict[str, zipfile.ZipInfo], p
                 raise ModelError(f"{path} keeps weights as pickles: make them plain tensors and save it again")
             if key == "target" and isinstance(value, str) and not _TARGET.fullmatch(value):
                 raise ModelError(f"{path} calls {value[:80]!r}, which is no operator of torch's: it is not opened")
+            if not _has_plain_names(key, value):
+                raise ModelError(f"{path} has a name in its {key} that is none: it is not opened")
             if key == "expr_str" and not _is_expression(value):
                 raise ModelError(f"{path} has the size {str(value)[:80]!r}, which is no expression: it is not opened")
 
@@ -124,6 +153,35 @@ def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
             waiting.extend(current.values())
         elif isinstance(current, list):
             waiting.extend(current)
+
+
+def _has_plain_names(key: str, value: Any) -> bool:
+    """Tell whether what torch writes into Python source under this key are words, and nothing that would run."""
+    if key in ("name", "as_name") and isinstance(value, str):
+        return not value or _is_word(value)
+    if key == "forward_arg_names":
+        return isinstance(value, list) and all(map(_is_word, value))
+    if key.endswith("_values") and isinstance(value, dict):
+        return all(map(_is_word, value))
+    if key in ("in_spec", "out_spec"):
+        return isinstance(value, str) and _is_tree(json.loads(value))
+    return True
+
+
+def _is_word(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isidentifier() and not iskeyword(text)
+
+
+def _is_tree(spec: Any) -> bool:
+    """Tell whether inputs or outputs are tuples, lists and dicts of tensors, with words for keys."""
+    for key, value in _pairs(spec):
+        if key == "type" and value not in (None, "builtins.tuple", "builtins.list", "builtins.dict"):
+            return False
+        if key == "context" and value not in (None, "null", "[]"):
+            keys = json.loads(value) if isinstance(value, str) else value
+            if not isinstance(keys, list) or not all(map(_is_word, keys)):
+                return False
+    return True
 
 
 def _is_expression(text: object) -> bool:

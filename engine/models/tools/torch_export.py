@@ -110,6 +110,7 @@ def _without_its_log() -> Iterator[None]:
     import torch
 
     switch = torch._C._jit_set_onnx_log_enabled  # noqa: SLF001 - nothing public turns it off
+    switch(False)  # noqa: FBT003 - its only argument; an export before this one may have left it on
     torch._C._jit_set_onnx_log_enabled = lambda _: None  # noqa: SLF001
     try:
         yield

@@ -1,6 +1,7 @@
 """Torch's files: what one holds, opened to be run and exported."""
 
 import io
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from engine.backends.software import extra, require
 from engine.errors import EngineError, ModelError, OptionsError, first_line
 from engine.models.tools.runnable import Arrays, ModelInput, RunnableModel
-from engine.models.tools.torch_archive import TorchKind, torch_kind
+from engine.models.tools.torch_archive import TorchKind, copy_seen, torch_kind
 from engine.models.zoo.catalog import INPUT_NAME, OUTPUT_NAME
 
 #: Width and height of the pictures of a model that does not say what it takes.
@@ -59,7 +60,7 @@ class TorchSource:
 
 
 def read_torch(path: Path, *, architecture: str | None = None, input_shape: Sequence[int] | None = None) -> TorchSource:
-    """Open a torch file without running anything that it holds, besides TorchScript's own operators.
+    """Open a torch file. What is known to run as it is opened is refused before, which is a sieve and no sandbox.
 
     Args:
         path: A TorchScript, an archive of `torch.export.save`, or a state dict.
@@ -79,11 +80,14 @@ def read_torch(path: Path, *, architecture: str | None = None, input_shape: Sequ
         raise OptionsError(f"{path} says itself what it takes: leave --input-shape out")
     try:
         with quiet():
-            if kind == "torchscript":
-                return _torchscript(path, input_shape)
-            if kind == "export":
-                return _exported(path)
-            return _weights(path, architecture, input_shape)
+            if kind == "weights":
+                return _weights(path, architecture, input_shape)
+            with tempfile.TemporaryDirectory() as folder:
+                seen = Path(folder) / path.name
+                copy_seen(path, seen)
+                if torch_kind(seen) != kind:
+                    raise ModelError(f"{path} changed while it was read")
+                return _exported(seen, path) if kind == "export" else _torchscript(seen, path, input_shape)
     except EngineError:
         raise
     except Exception as exc:  # torch raises anything
@@ -134,10 +138,10 @@ def flat(result: Any) -> list[Any]:
     raise TypeError(f"it gives a {type(result).__name__}, not a tensor")
 
 
-def _torchscript(path: Path, input_shape: Sequence[int] | None) -> TorchSource:
+def _torchscript(seen: Path, path: Path, input_shape: Sequence[int] | None) -> TorchSource:
     import torch
 
-    module = torch.jit.load(str(path), map_location="cpu").eval()
+    module = torch.jit.load(str(seen), map_location="cpu").eval()
     names = [argument.name for argument in module.forward.schema.arguments[1:] if not argument.has_default_value()]
     if len(names) != 1:
         raise ModelError(
@@ -155,15 +159,16 @@ def _torchscript(path: Path, input_shape: Sequence[int] | None) -> TorchSource:
     return _with_outputs(source, shape)
 
 
-def _exported(path: Path) -> TorchSource:
+def _exported(seen: Path, path: Path) -> TorchSource:
     import torch
 
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(seen) as archive:
         for name in archive.namelist():
             if name.endswith("/data/sample_inputs/model.pt"):
                 # torch.export.load would fall back to reading it as any pickle.
                 _unpickled(io.BytesIO(archive.read(name)), path)
-    program = torch.export.load(str(path))
+    program = torch.export.load(str(seen))
+    program._guards_code = []  # noqa: SLF001 - expressions that torch would run; shapes are checked without them
     signature = program.graph_signature
     taken = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in signature.user_inputs]
     inputs = []
@@ -171,9 +176,8 @@ def _exported(path: Path) -> TorchSource:
         value = node.meta["val"]
         shape = tuple(size if isinstance(size, int) else None for size in value.shape)
         inputs.append(ModelInput(node.name, shape, np.dtype(str(value.dtype).removeprefix("torch."))))
-    return TorchSource(
-        path, "export", program.module(), program, tuple(inputs), tuple(map(str, signature.user_outputs))
-    )
+    module = program.module(check_guards=False)
+    return TorchSource(path, "export", module, program, tuple(inputs), tuple(map(str, signature.user_outputs)))
 
 
 def _weights(path: Path, architecture: str | None, input_shape: Sequence[int] | None) -> TorchSource:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.errors import OptionsError
+from engine.errors import ModelError, OptionsError
 from engine.models.tools.comparison import Say
 
 _TOP = 5
@@ -16,7 +16,14 @@ def check(say: Say, *, path: str, name: str, suffix: str) -> dict[str, Any]:
     """Look at a whole file that was sent in; return the suffix that belongs to its content."""
     say(f"looking at {name}")
     if suffix in _TORCH_SUFFIXES:
-        return {"suffix": suffix}  # what is in it, the conversion looks at: it reads no pickle
+        from engine.models.tools.torch_archive import torch_kind
+
+        if torch_kind(Path(path)) != "weights":
+            raise ModelError(
+                f"{name} is a program of torch's, which is not opened for whoever sends it: send a state dict, or use "
+                "`streamer convert` on a file that you trust"
+            )
+        return {"suffix": suffix}
     from engine.models.store.content import checked_suffix
 
     return {"suffix": checked_suffix(Path(path), name)}
