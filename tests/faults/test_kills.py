@@ -45,7 +45,7 @@ def _kill_and_restart(scene: Scene, pair: list[Program], number: int) -> None:
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param(3, marks=[pytest.mark.faults(1), pytest.mark.faults_short]),
+        pytest.param(1, marks=[pytest.mark.faults(1), pytest.mark.faults_short]),
         pytest.param(9, marks=pytest.mark.faults(1)),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fuzz.fuzz import NAMES
 
-_SECONDS = 3
+_SECONDS = 1
 _ROOT = Path(__file__).parents[2]
 
 

@@ -1,10 +1,13 @@
 """Work on models in processes of their own: bounded, ended, and told of by names that people know."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from engine.errors import ModelError
+from streamer.web.model_work import tasks
 from streamer.web.model_work.job import Job, JobError, JobLimits, Workbench
 from tests.fakes.waiting import wait_until
 
@@ -82,3 +85,19 @@ def test_settings_and_tokens_stay_here(pipe: Path, monkeypatch: pytest.MonkeyPat
     finally:
         job.cancel()
         ended(job)
+
+
+def test_a_program_of_torchs_is_not_opened_for_whoever_sends_it(tmp_path: Path) -> None:
+    for member, is_program in (
+        ("model/constants.pkl", True),
+        ("model/archive_format", True),
+        ("model/data.pkl", False),
+    ):
+        path = tmp_path / "sent"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(member, b"")
+        if is_program:
+            with pytest.raises(ModelError, match=r"bottles\.pt is a program of torch's.*streamer convert"):
+                tasks.check(lambda _: None, path=str(path), name="bottles.pt", suffix=".pt")
+        else:
+            assert tasks.check(lambda _: None, path=str(path), name="bottles.pt", suffix=".pt") == {"suffix": ".pt"}

@@ -37,10 +37,7 @@ def squeezenet(_software: None) -> ZooModel:
         "squeezenet1_1",
         "mobilenet_v3_small",
         "shufflenet_v2_x0_5",
-        "mnasnet0_5",
-        "vit_b_32",
         "vit-base-patch16-224",
-        "alexnet",
     ],
 )
 @pytest.mark.usefixtures("_software")
