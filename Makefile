@@ -5,7 +5,7 @@ SYNC := $(UV) sync --locked --quiet --inexact --extra broker --extra dashboard -
 BACKENDS := --extra openvino --extra qnn --extra tinygrad --extra classifiers --extra tflite
 RUN := $(UV) run --no-sync
 
-.PHONY: help install backends demo test check lint types layers format bench fuzz test-faults test-zoo chaos soak screenshots clean
+.PHONY: help install backends demo test check lint types layers format bench fuzz test-faults test-zoo test-long chaos soak screenshots clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -29,6 +29,9 @@ test: backends  ## every test that CI runs
 
 test-faults: backends  ## every fault test, the long ones too (20 minutes), and a table
 	$(RUN) pytest tests/faults -m faults
+
+test-long: backends  ## what keeps the whole machine busy: plans that are verified (2 minutes)
+	$(RUN) pytest tests/integration -m long
 
 test-zoo: backends  ## every classifier exported and compared with torch (20 minutes), and a table
 	$(RUN) pytest tests/zoo -m zoo

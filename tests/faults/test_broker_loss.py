@@ -28,7 +28,6 @@ _GROWTH_MB = 64.0
     [
         pytest.param("at-least-once", 10.0, marks=pytest.mark.faults(7)),
         pytest.param("exactly-once", 10.0, marks=pytest.mark.faults(7)),
-        pytest.param("exactly-once", 3.0, marks=[pytest.mark.faults(7), pytest.mark.faults_short]),
     ],
 )
 def test_a_broker_that_is_killed_and_comes_back_costs_nothing(

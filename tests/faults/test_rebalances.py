@@ -20,7 +20,7 @@ _RARE_COMMITS = ("--commit-interval", "1s")
         pytest.param("at-least-once", "range", marks=[pytest.mark.faults(3), pytest.mark.faults_short]),
         pytest.param("at-least-once", "cooperative-sticky", marks=pytest.mark.faults(3)),
         pytest.param("exactly-once", "range", marks=pytest.mark.faults(3)),
-        pytest.param("exactly-once", "cooperative-sticky", marks=[pytest.mark.faults(3), pytest.mark.faults_short]),
+        pytest.param("exactly-once", "cooperative-sticky", marks=pytest.mark.faults(3)),
     ],
 )
 def test_a_rebalance_with_batches_in_flight_loses_and_repeats_nothing(
