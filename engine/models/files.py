@@ -28,6 +28,10 @@ _KIND_BY_SUFFIX: dict[str, ModelKind] = {
     ".pth": "torch",
     ".pt2": "torch",
 }
+TORCH_SUFFIXES = frozenset(suffix for suffix, kind in _KIND_BY_SUFFIX.items() if kind == "torch")
+#: `file_identifier` of a TFLite model, after the offset of its root. Source: tensorflow/tensorflow,
+#: tensorflow/compiler/mlir/lite/schema/schema.fbs.
+TFLITE_MAGIC = b"TFL3"
 _HINT = f"give the path of an .onnx file, or {', '.join(BUILT_IN)}"
 #: AICQPC_MAGIC_NUMBER, the first field of a QPC's header, little-endian. A QPC for several devices may begin in another
 #: way. Source: quic/software-kit-for-qualcomm-cloud-ai-100, lib/networkdesc/qpc/inc/QAicQpc.h.

@@ -4,13 +4,10 @@ import zipfile
 from pathlib import Path
 
 from engine.errors import ModelError, StoreError
-from engine.models.files import ModelKind, locate_model
+from engine.models.files import TFLITE_MAGIC, ModelKind, locate_model
 from engine.models.npz import load_npz
 from engine.models.onnx_file import check_onnx_file, external_tensors, read_onnx
 
-#: `file_identifier` of a TFLite model, after the offset of its root. Source: tensorflow/tensorflow,
-#: tensorflow/compiler/mlir/lite/schema/schema.fbs.
-_TFLITE_MAGIC = b"TFL3"
 _PICKLE_PROTOCOL = b"\x80"
 _TAKEN = "the store takes .onnx, .npz, .tflite and a QPC (.bin)"
 
@@ -28,7 +25,7 @@ def checked_suffix(path: Path, name: str) -> str:
     try:
         with path.open("rb") as file:
             head = file.read(16)
-        if head[4:8] == _TFLITE_MAGIC:
+        if head[4:8] == TFLITE_MAGIC:
             return ".tflite"
         if head.startswith(_PICKLE_PROTOCOL) or _holds_pickle(path):
             raise StoreError(

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, ModelError, OptionsError
+from engine.models.files import TORCH_SUFFIXES
 from engine.models.npz import load_npz, save_npz
 from engine.models.tools.comparison import Comparison, Say, compare_opened
 from engine.models.tools.destination import model_path, written
-from engine.models.tools.runnable import TORCH_SUFFIXES, RunnableModel, open_model
+from engine.models.tools.runnable import RunnableModel, open_model
 from engine.models.zoo.agreement import AGREEMENT_BOUND
 
 #: Format → how the names of its files end.

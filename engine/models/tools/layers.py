@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ModelNotFoundError, OptionsError
+from engine.models.files import TORCH_SUFFIXES
 from engine.models.npz import load_npz
 from engine.models.onnx_file import check_onnx_file, read_onnx
 from engine.models.tools.comparison import Say
-from engine.models.tools.runnable import TORCH_SUFFIXES
 
 #: One entry per axis; None where the model leaves it open.
 Shape = tuple[int | None, ...]

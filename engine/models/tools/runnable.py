@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import EngineError, ModelError, first_line
+from engine.models.files import TORCH_SUFFIXES
 from engine.models.npz import load_npz
 from engine.models.onnx_file import check_onnx_file, files_of
 
 Arrays = dict[str, NDArray[np.generic]]
-#: The files that are opened here, by their suffix.
-TORCH_SUFFIXES = frozenset({".pt", ".pth", ".pt2"})
 
 
 class ModelInput(NamedTuple):

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from engine.backends.software import extra, require
 from engine.errors import ModelError, first_line
+from engine.models.files import TFLITE_MAGIC
 from engine.models.tools.tflite_runtime import read_tflite
 
-_IDENTIFIER = b"TFL3"
 #: Signatures made here, where a model has none, are called so; as TensorFlow's converter calls its own.
 _SIGNATURE = "serving_default"
 
@@ -51,7 +51,7 @@ def packed(model: Any) -> bytes:
     import flatbuffers
 
     builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    builder.Finish(model.Pack(builder), file_identifier=TFLITE_MAGIC)
     return bytes(builder.Output())
 
 

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from engine.backends.software import extra, require
 from engine.errors import ModelError, ModelNotFoundError, first_line
+from engine.models.files import TFLITE_MAGIC
 from engine.models.tools.runnable import Arrays, ModelInput, RunnableModel
-
-#: What follows the offset of the root table in a TFLite file. Source: tensorflow/tensorflow, lite/schema/schema.fbs.
-_IDENTIFIER = b"TFL3"
 
 
 def read_tflite(path: Path) -> bytes:
@@ -28,8 +26,8 @@ def read_tflite(path: Path) -> bytes:
         raise ModelNotFoundError(f"no model file {path}") from exc
     except OSError as exc:
         raise ModelError(f"the model {path} cannot be read: {exc.strerror}") from exc
-    if content[4:8] != _IDENTIFIER:
-        raise ModelError(f"{path} is no TFLite model: it lacks the mark {_IDENTIFIER.decode()}")
+    if content[4:8] != TFLITE_MAGIC:
+        raise ModelError(f"{path} is no TFLite model: it lacks the mark {TFLITE_MAGIC.decode()}")
     return content
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from engine.models.files import TFLITE_MAGIC, TORCH_SUFFIXES
 from streamer.web import words
 from streamer.web.errors import WebError
 
@@ -10,12 +11,8 @@ HEAD_BYTES = 16
 _MAX_NAME_CHARS = 200
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_PROTOCOL = b"\x80"
-#: `file_identifier` of a TFLite model, behind the offset of its root. Source: tensorflow/tensorflow,
-#: tensorflow/compiler/mlir/lite/schema/schema.fbs.
-_TFLITE_MAGIC = b"TFL3"
 #: ModelProto.ir_version, its first field: a varint. Source: onnx/onnx, onnx/onnx.proto.
 _ONNX_FIRST_TAG = b"\x08"
-_TORCH_SUFFIXES = frozenset({".pt", ".pt2", ".pth"})
 _PICTURE_MAGICS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM")
 
 
@@ -49,7 +46,7 @@ class Kind:
 
 def models(max_bytes: int, *, with_torch: bool) -> Kind:
     """Return the kind of models: those of the store, or with torch's those that can be converted."""
-    torch_suffixes = tuple(sorted(_TORCH_SUFFIXES)) if with_torch else ()
+    torch_suffixes = tuple(sorted(TORCH_SUFFIXES)) if with_torch else ()
     return Kind("/api/upload/model", "model", (".onnx", ".npz", ".tflite", *torch_suffixes), max_bytes)
 
 
@@ -82,12 +79,12 @@ def check_head(kind: Kind, suffix: str, head: bytes) -> None:
     """
     if kind.what == "picture":
         is_right = head.startswith(_PICTURE_MAGICS)
-    elif suffix in _TORCH_SUFFIXES and head.startswith(_PICKLE_PROTOCOL):
+    elif suffix in TORCH_SUFFIXES and head.startswith(_PICKLE_PROTOCOL):
         raise UploadError(
             415, "this is a pickle, which can run any code when it is read: save the model with torch.jit.save"
         )
     elif suffix == ".tflite":
-        is_right = head[4:8] == _TFLITE_MAGIC
+        is_right = head[4:8] == TFLITE_MAGIC
     elif suffix == ".onnx":
         is_right = head.startswith(_ONNX_FIRST_TAG)
     else:

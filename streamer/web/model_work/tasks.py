@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ModelError, OptionsError
+from engine.models.files import TORCH_SUFFIXES
 from engine.models.tools.comparison import Say
 
 _TOP = 5
-_TORCH_SUFFIXES = frozenset({".pt", ".pt2", ".pth"})
 
 
 def check(say: Say, *, path: str, name: str, suffix: str) -> dict[str, Any]:
     """Look at a whole file that was sent in; return the suffix that belongs to its content."""
     say(f"looking at {name}")
-    if suffix in _TORCH_SUFFIXES:
+    if suffix in TORCH_SUFFIXES:
         from engine.models.tools.torch_archive import torch_kind
 
         if torch_kind(Path(path)) != "weights":
