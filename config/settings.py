@@ -307,13 +307,13 @@ class EngineSettings(Group):
         "(default: qaic where its SDK and a card are, else onnxruntime)",
     )
     activations: int | None = Field(
-        None, ge=1, le=1024, description="instances of the network on the device (default: the back end's; 2 on CPUs)"
+        None, ge=1, le=1024, description="instances of the network on the device (default: what suits the back end)"
     )
     set_size: int | None = Field(
         None, ge=1, le=1024, description="inferences in flight for each of them (default: the back end's)"
     )
     inference_threads: int | None = Field(
-        None, ge=1, le=256, description="CPU threads of one inference (default: 1, where the CPU computes)"
+        None, ge=1, le=256, description="CPU threads of one inference (default: beside decoding 1, else all cores)"
     )
     options_path: Path | None = Field(
         None, description="a YAML file of Session keywords, such as aic_num_cores; flags win"

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import Around, Backend, BackendOptions, BenchmarkRun, Health, Inference
+from engine.backends.base import Around, Backend, BackendOptions, BenchmarkRun, Company, Health, Inference
 from engine.errors import InferenceError, ModelError, ModelNotFoundError, NotOpenError, OptionsError
 from engine.models.files import ModelFile, locate_model
 from engine.models.program import Program, Tensors, TensorSpec, random_values, with_rows
@@ -91,11 +91,14 @@ class Session:
     by the first one after `reset`. Any thread may call `run`.
     """
 
-    def __init__(self, model_path: str | PathLike[str] | None = None, **keywords: Any) -> None:
+    def __init__(
+        self, model_path: str | PathLike[str] | None = None, *, company: Company = "none", **keywords: Any
+    ) -> None:
         """Take a model, and compile it where the back end does that.
 
         Args:
             model_path: An `.onnx` file, a QPC, a glob that matches one file, or another kind that the back end takes.
+            company: What inferences have beside them; a back end may choose its activations and threads by that.
             **keywords: The vendor's 61 (`engine.options.SessionOptions`), and: `backend`, by name (default: `qaic`
                 where its SDK and a card are, else `onnxruntime`); `device`, the back end's own name for it;
                 `options_path`, a YAML file of keywords, over which the ones given here win; `compile`;
@@ -107,7 +110,7 @@ class Session:
             ModelError: The model cannot be used.
             BackendError: There is no such back end, or its software is missing.
         """
-        said = read_keywords(keywords)
+        said = read_keywords(keywords, company=company)
         if said.reason:
             log.warning("%s (backend= names another)", said.reason)
         self.backend_name = said.backend.name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, OwnOptions
+from engine.backends.base import Backend, BackendOptions, Company, OwnOptions
 from engine.backends.registry import backend_class, backend_names, default_backend
 from engine.errors import OptionsError
 from engine.options import SessionOptions, nearest, parse, session_options
@@ -45,13 +45,13 @@ class SessionKeywords:
 
 
 def read_keywords(
-    keywords: Mapping[str, Any], *, is_beside_decoding: bool = False, is_strict: bool = True, open_batch: int = 1
+    keywords: Mapping[str, Any], *, company: Company = "none", is_strict: bool = True, open_batch: int = 1
 ) -> SessionKeywords:
     """Sort keywords out. What the back end ignores is named in the log, in one line.
 
     Args:
         keywords: Names and values.
-        is_beside_decoding: Whether this machine's cores are shared with the decoding of frames.
+        company: What inferences have beside them; it chooses what nobody gave.
         open_batch: The batch of a model that leaves it open, on devices that take no open sizes.
         is_strict: Whether a `device` that is no name of the back end's is refused by it, rather than left out.
 
@@ -70,8 +70,7 @@ def read_keywords(
     known |= backend.Own.model_fields.keys()
     if file is not None:
         file.check_names(known)
-    if is_beside_decoding:
-        given = {**backend.beside_decoding, **given}
+    given = {**backend.defaults.get(company, {}), **given}
     for name in given:
         if name not in known:
             hint = _owner_of(name, backend) or nearest(name, {*known, "options_path"})

@@ -152,7 +152,7 @@ def classifier_of(settings: Settings, digest: str | None = None) -> Classifier:
     )
     # On the CPU the device's number only names the group.
     wanted = engine_keywords(settings) | {"device": settings.device}
-    keywords = read_keywords(wanted, is_beside_decoding=True, is_strict=False, open_batch=settings.batch_size)
+    keywords = read_keywords(wanted, company="decoding", is_strict=False, open_batch=settings.batch_size)
     return open_classifier(model, backend_of(settings, keywords, wanted, model), keywords.options, said)
 
 

@@ -37,7 +37,7 @@ def backend_of(settings: Settings, device: SessionKeywords, wanted: Mapping[str,
     shared = wanted if name == device.backend.name else {"data_path_timeout": device.options.data_path_timeout_s}
     keywords = read_keywords(
         {**shared, "backend": name, "device": device_name},
-        is_beside_decoding=True,
+        company="decoding",
         open_batch=settings.batch_size,
     )
     standby = Standby(keywords.backend(), keywords.options, _model(settings, keywords.backend, model))

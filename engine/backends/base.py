@@ -19,6 +19,8 @@ from engine.spread import Spread
 
 #: What a back end does with a keyword that somebody gave: `ignored` with a notice.
 Treatment = Literal["used", "ignored", "refused"]
+#: What inferences have beside them: nothing, others that are asked for meanwhile, or the decoding of frames.
+Company = Literal["none", "inferences", "decoding"]
 
 
 #: The keywords that a session obeys itself, whatever the back end.
@@ -38,7 +40,7 @@ class HostOptions(OwnOptions):
     """Keywords of back ends that compute on this machine's cores."""
 
     inference_threads: int | None = Field(
-        None, ge=1, description="CPU threads of one inference (default: the cores, shared by the activations)"
+        None, ge=1, description="CPU threads of one inference (default: the cores, shared by the inferences that run)"
     )
 
 
@@ -159,8 +161,8 @@ class Backend(ABC):
     default_device: ClassVar[str | None] = None
     #: Keywords of its own.
     Own: ClassVar[type[OwnOptions]] = OwnOptions
-    #: Keywords that nobody gave, where this machine's cores are shared with the decoding of frames.
-    beside_decoding: ClassVar[Mapping[str, int]] = {}
+    #: Keywords that nobody gave, by what an inference has beside it.
+    defaults: ClassVar[Mapping[Company, Mapping[str, int]]] = {}
 
     #: Inferences in flight for each activation, where nobody said how many.
     default_set_size: ClassVar[int] = 1

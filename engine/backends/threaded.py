@@ -20,7 +20,7 @@ Another back end takes two classes and a line in `registry.py`:
             activations, set_size = self.concurrency(options)
             return AbacusNetwork(model.path, activations * set_size)
 
-Keywords of its own are the fields of an `Own` model, found by `options.own_of`; `beside_decoding` may name them too. A
+Keywords of its own are the fields of an `Own` model, found by `options.own_of`; `defaults` may name them too. A
 device that takes no open sizes makes its networks by `static_shapes.sized`, which honours `open_batch`, and `ladder`.
 The contract tests take it with a line in `CASES`.
 """

@@ -242,7 +242,7 @@ class AsyncBatchInferenceEngine:
         collector.add(request)
 
     async def _make_place(self) -> Place:
-        self._session = await asyncio.to_thread(Session, self._model_path, **self._keywords)
+        self._session = await asyncio.to_thread(Session, self._model_path, company="inferences", **self._keywords)
         return LocalPlace(self._session)
 
     def _opened(self) -> Session:

@@ -78,7 +78,7 @@ def time_of(
         pictures: float32[batch, 3, side, side].
         time_s: For how long batches are begun.
     """
-    compute = {"compute": "none"} if keywords["backend"] == SIMULATOR else {}
+    compute: dict[str, Any] = {"compute": "none"} if keywords["backend"] == SIMULATOR else {}
     with Session(program, **keywords, **compute) as session:
         return session.run_benchmark(inf_time=time_s, input_dict={INPUT_NAME: pictures})
 

@@ -489,3 +489,25 @@ def test_a_session_says_what_it_is(model: Path) -> None:
     with session_on(model) as session:
         session.setup()
         assert repr(session).startswith(f"Session('{model}', backend='onnxruntime'): onnxruntime ")
+
+
+def test_beside_other_inferences_a_cpu_works_on_two_unless_somebody_says_otherwise(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("num_activations: 1\n")
+
+    def slots(**keywords: Any) -> int:
+        with session_on(model, **keywords) as session:
+            return session.slots
+
+    assert (slots(), slots(company="inferences"), slots(company="decoding")) == (1, 2, 2)
+    assert slots(company="inferences", num_activations=3) == 3
+    assert slots(company="inferences", options_path=tmp_path / "one.yaml") == 1
+
+
+def test_inferences_that_run_together_answer_as_one_alone(model: Path) -> None:
+    batches = [pictures(4) for _ in range(8)]
+    with session_on(model) as session:
+        alone = [session.run({"image": batch})["answer"] for batch in batches]
+    with session_on(model, company="inferences") as session:
+        together = [session.submit({"image": batch}) for batch in batches]
+        for expected, future in zip(alone, together, strict=True):
+            np.testing.assert_allclose(future.result(30).outputs["answer"], expected, rtol=1e-5)

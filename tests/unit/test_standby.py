@@ -25,7 +25,7 @@ ROW = "resnet50/best-latency"
 
 def backend_for(settings: Settings, model: str | None = "workpiece") -> Any:
     wanted = engine_keywords(settings) | {"device": settings.device}
-    keywords = read_keywords(wanted, is_beside_decoding=True, is_strict=False, open_batch=settings.batch_size)
+    keywords = read_keywords(wanted, company="decoding", is_strict=False, open_batch=settings.batch_size)
     return backend_of(settings, keywords, wanted, model)
 
 

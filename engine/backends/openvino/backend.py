@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, ClassVar
 
-from engine.backends.base import BackendOptions, HostOptions
+from engine.backends.base import BackendOptions, Company, HostOptions
 from engine.backends.network import Network
 from engine.backends.openvino.network import OpenVinoNetwork
 from engine.backends.software import extra, require
@@ -25,7 +25,9 @@ class OpenVinoBackend(ThreadedBackend):
     uses = frozenset({"num_activations", "set_size", "onnx_define_symbol", "convert_to_fp16"})
     default_device = "CPU"
     Own = HostOptions
-    beside_decoding: ClassVar[Mapping[str, int]] = {"num_activations": 2, "inference_threads": 1}
+    defaults: ClassVar[Mapping[Company, Mapping[str, int]]] = {
+        "decoding": {"num_activations": 2, "inference_threads": 1}
+    }
 
     @classmethod
     def has_device_name(cls, name: str) -> bool:

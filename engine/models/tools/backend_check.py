@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from engine.backends.registry import backend_names
 from engine.errors import EngineError, first_line
@@ -10,7 +11,7 @@ from engine.errors import EngineError, first_line
 #: What is not tried, and why: a question must not send a model away.
 _NOT_TRIED: Mapping[str, str] = MappingProxyType({"qai_hub": "not tried: it would send the model to Qualcomm AI Hub"})
 #: What a back end has to be told beside the model: the simulator, whose figures it goes by.
-_KEYWORDS: Mapping[str, Mapping[str, str]] = MappingProxyType({"simulator": {"row": "resnet50/best-throughput"}})
+_KEYWORDS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"simulator": {"row": "resnet50/best-throughput"}})
 
 
 def check_backends(path: Path, say: Callable[[str], None]) -> dict[str, str]:
