@@ -168,15 +168,9 @@ class ModelStoreSettings(Group):
     )
 
 
-class ModelSettings(ModelStoreSettings):
-    """The model, and what its file does not say about itself."""
+class ModelDescriptionSettings(Group):
+    """What a model's file does not say about itself."""
 
-    model: str | None = Field(
-        None,
-        min_length=1,
-        description="a classifier: its path (.onnx, a QPC), or its name in the model store, which is followed "
-        "(default: workpiece, the built-in one)",
-    )
     model_labels: Path | None = Field(None, description="a text file with one label a line (default: the model's own)")
     model_short_side: int | None = Field(
         None, ge=1, le=8192, description="resize so that the short side has so many px"
@@ -186,6 +180,17 @@ class ModelSettings(ModelStoreSettings):
     model_layout: Literal["NCHW", "NHWC"] | None = Field(None, description="the input's order of axes")
     model_activation: Literal["softmax", "none"] | None = Field(
         None, description="what turns the output into probabilities (default: found out by a trial run)"
+    )
+
+
+class ModelSettings(ModelDescriptionSettings, ModelStoreSettings):
+    """The model, and what its file does not say about itself."""
+
+    model: str | None = Field(
+        None,
+        min_length=1,
+        description="a classifier: its path (.onnx, a QPC), or its name in the model store, which is followed "
+        "(default: workpiece, the built-in one)",
     )
 
 

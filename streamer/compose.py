@@ -6,7 +6,7 @@ from typing import Any
 
 from config.cameras import read_cameras
 from config.errors import ConfigError
-from config.settings import CameraSettings, EngineSettings, ModelSettings, Settings
+from config.settings import CameraSettings, EngineSettings, ModelDescriptionSettings, Settings
 from consumers.admission import Admission
 from consumers.at_least_once import AtLeastOnce
 from consumers.batch import Outgoing
@@ -174,8 +174,7 @@ def _shadow(settings: Settings) -> Shadow | None:
     """Run a second model, which describes itself, on the same back end and device, without a standby."""
     if settings.shadow is None:
         return None
-    own = dict.fromkeys(("standby", "standby_model", *(name for name in ModelSettings.model_fields if "_" in name)))
-    del own["model_store"]
+    own = dict.fromkeys(("standby", "standby_model", *ModelDescriptionSettings.model_fields))
     return Shadow(
         partial(classifier_of, settings.model_copy(update=own | {"model": settings.shadow})), settings.batch_size
     )
