@@ -134,12 +134,18 @@ def classifier_of(settings: Settings, digest: str | None = None) -> Classifier:
         digest: The version of a model of the store, which the settings name; None for the current one.
 
     Raises:
+        ConfigError: A standby has a model of its own beside one that may change.
         EngineError: The model, the back end or the device cannot be used.
     """
     # A simulated card that computes nothing needs no model.
     name = settings.model or (None if settings.compute == "none" else "workpiece")
     # A file that is called so by now does not take the place of a model that is followed.
     stored = name if digest is not None or name is None else stored_name(settings, name)
+    if stored is not None and settings.standby_model is not None:
+        raise ConfigError(
+            f"--standby-model is one file, and the model {stored} of the store may change: its results would bear the "
+            "wrong model's digest; give --model a path, or leave --standby-model out"
+        )
     model = str(model_store_of(settings).path_of(stored, digest)) if stored is not None else name
     said = ModelDescription(
         name=stored,
@@ -161,11 +167,6 @@ def _model_watch(settings: Settings) -> ModelWatch | None:
     stored = stored_name(settings, settings.model) if settings.model is not None else None
     if stored is None:
         return None
-    if settings.standby_model is not None:
-        raise ConfigError(
-            f"--standby-model is one file, and the model {stored} of the store may change: its results would bear the "
-            "wrong model's digest; give --model a path, or leave --standby-model out"
-        )
     current = CurrentVersion(model_store_of(settings), stored)
     return ModelWatch(current, lambda version: classifier_of(settings, version.digest), settings.batch_size)
 

@@ -15,9 +15,11 @@ from engine.backends.openvino.backend import OpenVinoBackend
 from engine.backends.qaic.backend import QaicBackend
 from engine.errors import ModelNotFoundError
 from engine.models.files import BUILT_IN
+from engine.models.store.store import ModelStore
 from engine.session_keywords import read_keywords
 from streamer.compose import classifier_of, engine_keywords
 from streamer.standby import backend_of
+from tests.fakes.onnx_models import TinyClassifier
 from tests.fakes.qaic.sdk import nothing_installed
 
 ROW = "resnet50/best-latency"
@@ -84,6 +86,18 @@ def qpc_for_the_cpu(folder: Path) -> dict[str, Any]:
     return {"backend": "qaic", "standby": "cpu", "model": str(folder / "programqpc.bin")}
 
 
+def followed_model(folder: Path) -> dict[str, Any]:
+    own = TinyClassifier(layout="NCHW", batch="batch").save(folder / "model.onnx")
+    ModelStore(folder / "models").add(own, "gate", origin="a test")
+    return {
+        "backend": "qaic",
+        "standby": "cpu",
+        "model": "gate",
+        "model_store": folder / "models",
+        "standby_model": str(own),
+    }
+
+
 REFUSED: dict[str, tuple[Callable[[Path], dict[str, Any]], type[Exception], str]] = {
     "itself": (lambda _: {"backend": "onnxruntime", "standby": "cpu"}, ConfigError, "--standby cpu is the device"),
     "itself by name": (lambda _: {"backend": "openvino", "standby": "openvino:cpu"}, ConfigError, "is the device"),
@@ -100,6 +114,7 @@ REFUSED: dict[str, tuple[Callable[[Path], dict[str, Any]], type[Exception], str]
         ModelNotFoundError,
         r"none\.onnx",
     ),
+    "one file beside a model that changes": (followed_model, ConfigError, "model gate of the store may change"),
 }
 
 
