@@ -64,6 +64,8 @@ def make_application(
     application = web.Application(client_max_size=max_body_bytes, middlewares=middlewares)
     application.on_shutdown.append(handlers.drain)
     named = "/v2/models/{model}"
+    for start in (named, f"{named}/versions/{{version}}"):  # first, as they are looked for in this order
+        application.router.add_post(f"{start}/infer", handlers.infer)
     for path, handler in (
         ("/v2", handlers.server),
         ("/v2/health/live", handlers.live),
@@ -75,8 +77,6 @@ def make_application(
         ("/metrics", handlers.metrics),
     ):
         application.router.add_get(path, handler)
-    for start in (named, f"{named}/versions/{{version}}"):
-        application.router.add_post(f"{start}/infer", handlers.infer)
     return application
 
 
