@@ -4,8 +4,10 @@ import glob
 import hashlib
 import os
 import stat
+import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,12 +34,18 @@ TORCH_SUFFIXES = frozenset(suffix for suffix, kind in _KIND_BY_SUFFIX.items() if
 #: `file_identifier` of a TFLite model, after the offset of its root. Source: tensorflow/tensorflow,
 #: tensorflow/compiler/mlir/lite/schema/schema.fbs.
 TFLITE_MAGIC = b"TFL3"
+#: How a pickle of protocol 2 or later begins. Source: python/cpython, Lib/pickle.py, PROTO.
+PICKLE_MAGIC = b"\x80"
+#: How an archive begins with its first member. Source: PKWARE, APPNOTE.TXT, 4.3.7.
+ZIP_MAGIC = b"PK\x03\x04"
+#: ModelProto.ir_version, its first field: a varint with a small number. Source: onnx/onnx, onnx/onnx.proto.
+ONNX_MAGIC = b"\x08"
+#: No protobuf message, and so no single ONNX file, holds more.
+MAX_PROTOBUF_BYTES = 2**31 - 1
 _HINT = f"give the path of an .onnx file, or {', '.join(BUILT_IN)}"
 #: AICQPC_MAGIC_NUMBER, the first field of a QPC's header, little-endian. A QPC for several devices may begin in another
 #: way. Source: quic/software-kit-for-qualcomm-cloud-ai-100, lib/networkdesc/qpc/inc/QAicQpc.h.
 _QPC_MAGIC = b"\x7c\xcd\xa1\x00"
-#: ModelProto.ir_version, its first field: a varint with a small number. Source: onnx/onnx, onnx/onnx.proto.
-_ONNX_FIRST_TAG = 0x08
 _ONNX_MAX_IR_VERSION = 64
 #: The tags that may follow it: producer_name, producer_version, domain, model_version, doc_string, graph, opset_import,
 #: metadata_props.
@@ -112,10 +120,25 @@ def _kind_by_content(path: Path) -> ModelKind | None:
         if any(name.endswith("data.pkl") for name in names):
             return "torch"
         return "npz" if names and all(name.endswith(".npy") for name in names) else None
-    if len(head) > 2 and head[0] == _ONNX_FIRST_TAG and 0 < head[1] <= _ONNX_MAX_IR_VERSION:  # noqa: SIM102
+    if len(head) > 2 and head.startswith(ONNX_MAGIC) and 0 < head[1] <= _ONNX_MAX_IR_VERSION:  # noqa: SIM102
         if head[2] in _ONNX_NEXT_TAGS:
             return "onnx"
     return "qpc" if path.name.startswith("programqpc") else None
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path to write to, of the same name; what is there at the end takes the target's place in one step.
+
+    Its mode is what any new file gets. Where the block raises, the target is left as it was.
+
+    Raises:
+        OSError: There can be no folder beside the target, or the target cannot be replaced.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        yield made
+        made.replace(target)
 
 
 def file_digest(path: Path) -> str:

@@ -7,8 +7,6 @@ takes the place of the two. Weights that numpy has no type for, and those within
 
 import io
 import math
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from engine.errors import ModelError, ModelNotFoundError, first_line
+from engine.models.files import MAX_PROTOBUF_BYTES, replacing
 from engine.models.onnx_file import check_onnx_file, external_tensors, read_onnx
 
 _FORMAT = "@format"
 _GRAPH = "@graph"
 _SUFFIX = ".npy"
 _VERSION = 1
-#: More than this no protobuf message holds.
-_MAX_BYTES = 2**31 - 1
 _MAX_MEMBERS = 100_000
 #: More than the header of a member takes.
 _HEADER_BYTES = 1024
@@ -63,22 +60,16 @@ def save_model(model: Any, npz_path: Path) -> None:
         _strip(tensor)
     members[_GRAPH] = np.frombuffer(model.SerializeToString(), np.uint8)
     size = sum(array.nbytes for array in members.values())
-    if size + _HEADER_BYTES * len(members) > _MAX_BYTES:
-        raise ModelError(f"{npz_path} cannot hold the model: its {size:,} bytes are more than {_MAX_BYTES:,}")
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{npz_path.name}.", dir=npz_path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            for name, array in members.items():
-                buffer = io.BytesIO()
-                npy.write_array(buffer, array, allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(name + _SUFFIX, _DATE), buffer.getbuffer())
-        Path(temporary).replace(npz_path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    if size + _HEADER_BYTES * len(members) > MAX_PROTOBUF_BYTES:
+        raise ModelError(f"{npz_path} cannot hold the model: its {size:,} bytes are more than {MAX_PROTOBUF_BYTES:,}")
+    with replacing(npz_path) as made, zipfile.ZipFile(made, "w") as archive:
+        for name, array in members.items():
+            buffer = io.BytesIO()
+            npy.write_array(buffer, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(name + _SUFFIX, _DATE), buffer.getbuffer())
 
 
-def load_npz(path: Path, max_bytes: int = _MAX_BYTES) -> Any:
+def load_npz(path: Path, max_bytes: int = MAX_PROTOBUF_BYTES) -> Any:
     """Return the `onnx.ModelProto` that an `.npz` model holds.
 
     Args:

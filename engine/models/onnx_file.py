@@ -1,4 +1,4 @@
-"""ONNX files: reading them, and the files beside them that hold their weights."""
+"""ONNX files: reading and writing them, and the files beside them that hold their weights."""
 
 import mmap
 import stat
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ModelError, first_line
+from engine.models.files import MAX_PROTOBUF_BYTES, replacing
 
 
 def read_onnx(path: Path, *, with_external_data: bool = False) -> Any:
@@ -28,6 +29,20 @@ def read_onnx(path: Path, *, with_external_data: bool = False) -> Any:
     if not model.graph.output or not model.opset_import:  # an empty file is a model without anything
         raise ModelError(f"{path} is no complete ONNX file: it has no graph")
     return model
+
+
+def save_onnx(model: Any, path: Path) -> None:
+    """Write an `onnx.ModelProto` with all its weights as one file, whole or not at all.
+
+    Raises:
+        ModelError: It is too large for that.
+        OSError: It cannot be written.
+    """
+    size = model.ByteSize()
+    if size > MAX_PROTOBUF_BYTES:
+        raise ModelError(f"{path.name} would have {size:,} bytes, and one ONNX file holds {MAX_PROTOBUF_BYTES:,}")
+    with replacing(path) as made:
+        made.write_bytes(model.SerializeToString())
 
 
 def nodes_of(graph: Any) -> Iterator[Any]:

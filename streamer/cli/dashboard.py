@@ -2,10 +2,10 @@
 
 import logging
 import sys
-from argparse import ArgumentParser
 
 from config.settings import DashboardSettings, KafkaSettings
 from streamer.cli.command import Call, Command
+from streamer.cli.page_flags import add_page_flags
 from streamer.stopping import stop_on_signals
 from streamer.terminal import print_json
 
@@ -71,11 +71,6 @@ def _run(call: Call) -> int:
     return 0
 
 
-def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--open", action="store_true", help="open it in the browser of this machine")
-    parser.add_argument("--json", action="store_true", help="its address as one JSON object, once it answers")
-
-
 COMMAND = Command(
     help="Show everything that Kafka knows of cameras and frames, live in the browser: pictures and their labels,\n"
     "latency by part, the ledger of each camera, devices, results, dead letters and how to put them back.\n\n"
@@ -83,7 +78,7 @@ COMMAND = Command(
     "any number of times. It needs the extra `dashboard`: pip install 'aic-streamer[dashboard]'.",
     run=_run,
     settings=((DashboardSettings, "dashboard"), (KafkaSettings, "")),
-    add_arguments=_arguments,
+    add_arguments=add_page_flags,
     examples="streamer dashboard\nstreamer dashboard --port 9000 --open\n"
     "STREAMER_DASHBOARD_TOKEN=… streamer dashboard --host 0.0.0.0 --allowed-host line.example",
 )

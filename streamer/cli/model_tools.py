@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def add_json_flag(parser: ArgumentParser) -> None:
     """Add `--json`."""
-    parser.add_argument("--json", action="store_true", help="what was found as one JSON object, on the last line")
+    parser.add_argument("--json", action="store_true", help="the result as one JSON object, on the last line")
 
 
 def comparison_rows(comparison: "Comparison") -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import ModelStoreSettings
 from streamer.cli.command import Call, Command
+from streamer.cli.model_tools import add_json_flag
 from streamer.terminal import harmless, print_json, print_table, working
 
 if TYPE_CHECKING:
@@ -52,17 +53,11 @@ def _list(call: Call) -> int:
 
 
 def _add(call: Call) -> int:
-    from engine.models.files import file_digest
-
     arguments = call.arguments
-    store = _store(call)
     with working(f"checking and copying {arguments.file}"):
-        stored = store.add(arguments.file, arguments.name, origin=arguments.origin)
-        digest = file_digest(arguments.file)
-        if arguments.use and stored.current.digest != digest:
-            stored = store.use(stored.name, digest)
-    version = stored.version(digest)
-    is_current = stored.current.digest == digest
+        added = _store(call).add(arguments.file, arguments.name, origin=arguments.origin, use=arguments.use)
+    stored, version = added.model, added.version
+    is_current = stored.current == version
     then = "" if is_current else f": `streamer models use {stored.name} {version.short_digest}` makes it so"
     return _tell(
         call, stored, f"version {version.short_digest} is {'the' if is_current else 'not the'} current one{then}"
@@ -108,13 +103,9 @@ def _tell(call: Call, stored: "StoredModel", what: str) -> int:
     return 0
 
 
-def _json_flag(parser: ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object, on the last line")
-
-
-def _name_flags(parser: ArgumentParser) -> None:
+def _model_flags(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the model, as `streamer models list` names it")
-    _json_flag(parser)
+    add_json_flag(parser)
 
 
 def _add_flags(parser: ArgumentParser) -> None:
@@ -122,27 +113,24 @@ def _add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--name", help="the model that it is a version of (default: made of the file's name)")
     parser.add_argument("--use", action="store_true", help="make it the current version")
     parser.add_argument("--origin", default="streamer models add", help="where it comes from, in a line")
-    _json_flag(parser)
+    add_json_flag(parser)
 
 
 def _use_flags(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the model, as `streamer models list` names it")
+    _model_flags(parser)
     parser.add_argument("digest", metavar="VERSION", help="the version's digest, or its first letters (6 or more)")
-    _json_flag(parser)
 
 
 def _rename_flags(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the model, as `streamer models list` names it")
+    _model_flags(parser)
     parser.add_argument("new", metavar="NEW", help="its new name: a-z, 0-9, '.', '_' and '-'")
-    _json_flag(parser)
 
 
 def _delete_flags(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the model, as `streamer models list` names it")
+    _model_flags(parser)
     parser.add_argument(
         "digest", metavar="VERSION", nargs="?", help="one version, by its digest's first letters (default: all of them)"
     )
-    _json_flag(parser)
 
 
 _SETTINGS: tuple[tuple[type[ModelStoreSettings], str], ...] = ((ModelStoreSettings, ""),)
@@ -155,7 +143,7 @@ COMMAND = Command(
             help="List the models with their versions.",
             run=_list,
             settings=_SETTINGS,
-            add_arguments=_json_flag,
+            add_arguments=add_json_flag,
             examples="streamer models list\nstreamer models list --json",
         ),
         "add": Command(
@@ -191,7 +179,7 @@ COMMAND = Command(
             help="Show what was done to a model, the newest first.",
             run=_history,
             settings=_SETTINGS,
-            add_arguments=_name_flags,
+            add_arguments=_model_flags,
             examples="streamer models history bottles",
         ),
     },

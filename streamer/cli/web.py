@@ -1,11 +1,11 @@
 """`streamer web`: models in the browser."""
 
 import sys
-from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
 from config.settings import ConverterSettings, ManagerSettings, ModelPageSettings, ModelStoreSettings
 from streamer.cli.command import Call, Command
+from streamer.cli.page_flags import add_page_flags
 
 if TYPE_CHECKING:
     from streamer.web.converter.app import Converter
@@ -64,11 +64,6 @@ def _serve(call: Call, name: str, settings: ModelPageSettings, pages: "Converter
     return 0
 
 
-def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--open", action="store_true", help="open it in the browser of this machine")
-    parser.add_argument("--json", action="store_true", help="its address as one JSON object, once it answers")
-
-
 _EXTRA = "It needs the extra `dashboard`: pip install 'aic-streamer[dashboard]'."
 
 COMMAND = Command(
@@ -80,7 +75,7 @@ COMMAND = Command(
             f"models. {_EXTRA}",
             run=_converter,
             settings=((ConverterSettings, "converter"), (ModelStoreSettings, "")),
-            add_arguments=_arguments,
+            add_arguments=add_page_flags,
             examples="streamer web converter --open\n"
             "streamer web converter --port 9000 --max-upload-bytes 2GiB --job-timeout 30m\n"
             "STREAMER_CONVERTER_TOKEN=… streamer web converter --host 0.0.0.0 --allowed-host line.example",
@@ -91,7 +86,7 @@ COMMAND = Command(
             f"{_EXTRA}",
             run=_manager,
             settings=((ManagerSettings, "manager"), (ModelStoreSettings, "")),
-            add_arguments=_arguments,
+            add_arguments=add_page_flags,
             examples="streamer web manager --open\n"
             "STREAMER_MANAGER_TOKEN=… streamer web manager --host 0.0.0.0 --allowed-host line.example",
         ),

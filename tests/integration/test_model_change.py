@@ -54,7 +54,7 @@ class Models:
 
     def add(self, file: Path) -> str:
         """Add a version; return its digest."""
-        return self.store.add(file, "bottles", origin="test").versions[0].digest
+        return self.store.add(file, "bottles", origin="test").version.digest
 
     def use(self, digest: str) -> StoredModel:
         return self.store.use("bottles", digest)

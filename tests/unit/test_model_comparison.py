@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,12 +99,22 @@ def test_an_npz_model_runs_on_tinygrad(weights: np.ndarray, tmp_path: Path) -> N
     assert compare_models(plain, tmp_path / "a.npz", samples=2).max_relative_difference < 1e-6
 
 
-def test_an_npz_model_runs_on_onnx_runtime_where_tinygrad_is_not(
-    weights: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def without_tinygrad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.models.tools.runnable.find_spec", lambda _: None)
+
+
+def without_its_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    need("tinygrad")
+    monkeypatch.setenv("CC", "no-such-compiler")
+
+
+@pytest.mark.parametrize("without", [without_tinygrad, without_its_compiler])
+def test_an_npz_model_runs_on_onnx_runtime_where_tinygrad_cannot_run_it(
+    without: Callable[[pytest.MonkeyPatch], None], weights: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = dense(tmp_path / "a.onnx", weights)
     save_npz(plain, tmp_path / "a.npz")
-    monkeypatch.setattr("engine.models.tools.runnable.find_spec", lambda _: None)
+    without(monkeypatch)
     with open_model(tmp_path / "a.npz") as model:
         assert model._session.backend_name == "onnxruntime"  # type: ignore[attr-defined]
     assert compare_models(plain, tmp_path / "a.npz", samples=2).max_abs_difference == 0

@@ -21,6 +21,7 @@ from engine.models.tools.conversion import (
     convert_torch_to_tinygrad,
 )
 from engine.models.tools.torch_archive import copy_seen, torch_kind
+from engine.models.tools.torch_files import read_torch
 from engine.session import Session
 from tests.fakes.onnx_models import TinyClassifier
 from tests.fakes.optional_backends import need
@@ -278,8 +279,10 @@ def test_guards_of_an_exported_archive_are_not_run(exported: Path, tmp_path: Pat
         assert "guards_code" in graph
         return json.dumps(graph | {"guards_code": [f"open({str(mark)!r}, 'w') is not None"]}).encode()
 
-    result = convert_model(rewritten(exported, tmp_path / "model.pt2", guarded), tmp_path / "model.onnx")
+    path = rewritten(exported, tmp_path / "model.pt2", guarded)
+    result = convert_model(path, tmp_path / "model.onnx")
     assert result.comparison.max_relative_difference < FLOAT_BOUND
+    assert not hasattr(read_torch(path).module, "_guards_fn"), "nor has torch written any of its own"
     assert not mark.exists()
 
 

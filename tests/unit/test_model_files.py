@@ -1,7 +1,9 @@
 """Which file is meant, of what kind it is, and whether it may be read."""
 
 import os
+import stat
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.errors import ModelError, ModelNotFoundError
-from engine.models.files import BUILT_IN, ModelFile, locate_model
-from engine.models.onnx_file import check_onnx_file
+from engine.models.files import BUILT_IN, ModelFile, locate_model, replacing
+from engine.models.npz import save_npz
+from engine.models.onnx_file import check_onnx_file, read_onnx, save_onnx
+from engine.models.tools.conversion import convert_model
+from engine.models.tools.runnable import SessionModel
 from tests.fakes.onnx_models import TinyClassifier, save
+from tests.fakes.optional_backends import need
 
 
 def test_a_built_in_model_goes_by_its_name() -> None:
@@ -191,3 +197,78 @@ def test_a_word_in_a_name_is_no_external_data(tmp_path: Path) -> None:
     path = TinyClassifier(metadata={"location": "/etc/passwd"}).save(tmp_path / "model.onnx")
     check_onnx_file(path)
     assert onnx.load(path).metadata_props[0].key == "location"
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def saved_onnx(source: Path, target: Path) -> None:
+    save_onnx(read_onnx(source), target)
+
+
+def converted(source: Path, target: Path) -> None:
+    convert_model(source, target)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"), [(save_npz, "model.npz"), (saved_onnx, "model.onnx"), (converted, "model.npz")]
+)
+def test_a_model_that_is_written_has_the_mode_of_any_new_file(
+    write: Callable[[Path, Path], None], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.models.tools.runnable.find_spec", lambda _: None)  # tinygrad takes seconds
+    before = os.umask(0o027)
+    try:
+        write(BUILT_IN["workpiece"], tmp_path / name)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def half_written(target: Path) -> None:
+    with replacing(target) as made:
+        made.write_bytes(b"half")
+        locate_model("absent.onnx")
+
+
+def test_what_is_written_takes_the_place_of_the_file_before_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"as it was")
+    with pytest.raises(ModelNotFoundError):
+        half_written(target)
+    assert target.read_bytes() == b"as it was"
+    with replacing(target) as made:
+        made.write_bytes(b"whole")
+        assert target.read_bytes() == b"as it was"
+    assert target.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def on_tinygrad(folder: Path, _: pytest.MonkeyPatch) -> None:
+    need("tinygrad")
+    convert_model(folder / "model.npz", folder / "made.onnx")
+
+
+def without_tinygrad(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.models.tools.runnable.find_spec", lambda _: None)
+    with SessionModel(folder / "model.npz"):
+        pass
+
+
+def of_tflite(folder: Path, _: pytest.MonkeyPatch) -> None:
+    need("ai_edge_litert")
+    from tests.fakes.tflite_models import save_tiny_tflite
+
+    convert_model(save_tiny_tflite(folder / "model.tflite"), folder / "made.onnx")
+
+
+@pytest.mark.parametrize("write", [on_tinygrad, without_tinygrad, of_tflite])
+def test_whoever_writes_an_onnx_file_says_what_is_too_large_for_one(
+    write: Callable[[Path, pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_npz(TinyClassifier(height=8, width=8).save(tmp_path / "source.onnx"), tmp_path / "model.npz")
+    monkeypatch.setattr("engine.models.onnx_file.MAX_PROTOBUF_BYTES", 100)
+    with pytest.raises(ModelError, match="and one ONNX file holds 100"):
+        write(tmp_path, monkeypatch)
+    assert not (tmp_path / "made.onnx").exists()

@@ -6,6 +6,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 from engine.errors import ModelNotFoundError, StoreError
 from engine.models.files import BUILT_IN, file_digest
 from engine.models.npz import save_npz
+from engine.models.store.content import checked_suffix
+from engine.models.store.incoming import Incoming
 from engine.models.store.names import is_store_name, store_name
 from engine.models.store.store import ModelStore
 from engine.models.store.watch import CurrentVersion
@@ -44,7 +47,7 @@ def everything(folder: Path) -> set[str]:
 
 def test_a_model_is_kept_with_its_digest_its_origin_and_its_history(store: ModelStore, tmp_path: Path) -> None:
     file = model(tmp_path)
-    stored = store.add(file, origin="upload", original_name="C:\\models\\Bottles.ONNX")
+    stored = store.add(file, origin="upload", original_name="C:\\models\\Bottles.ONNX").model
     (version,) = stored.versions
     assert (stored.name, stored.current, version.digest) == ("bottles", version, file_digest(file))
     assert (version.origin, version.original_name, version.suffix) == ("upload", "C:\\models\\Bottles.ONNX", ".onnx")
@@ -62,21 +65,39 @@ def test_a_model_is_kept_with_its_digest_its_origin_and_its_history(store: Model
 def test_another_content_is_another_version_and_becomes_current_when_it_is_made_so(
     store: ModelStore, tmp_path: Path
 ) -> None:
-    first = store.add(model(tmp_path), "bottles", origin="upload").current
-    stored = store.add(model(tmp_path, 5.0), "bottles", origin="streamer convert a.pt")
+    first = store.add(model(tmp_path), "bottles", origin="upload").version
+    stored = store.add(model(tmp_path, 5.0), "bottles", origin="streamer convert a.pt").model
     second = stored.versions[0]
     assert stored.current == first
     assert stored.versions == (second, first), "newest first"
-    assert store.add(model(tmp_path), "bottles", origin="again") == stored, "the same file is the same version"
+    assert store.add(model(tmp_path), "bottles", origin="again").model == stored, "the same file is the same version"
     used = store.use("bottles", second.digest[:8])
     assert used.current == second
     assert (used.history[0].action, used.history[0].digest) == ("current", second.digest)
     assert store.path_of("bottles", f"sha256:{first.digest}") == first.path
 
 
+def test_a_version_is_made_current_as_it_is_added_whether_it_is_new_or_not(store: ModelStore, tmp_path: Path) -> None:
+    first = store.add(model(tmp_path), "bottles", origin="upload", use=True).version
+    added = store.add(model(tmp_path, 5.0), "bottles", origin="upload", use=True)
+    second = added.version
+    assert second.digest == file_digest(model(tmp_path, 5.0))
+    assert added.model == store.get("bottles")
+    assert added.model.current == second
+    again = store.add(model(tmp_path), "bottles", origin="again", use=True)
+    assert (again.version, again.model.current) == (first, first)
+    assert store.add(model(tmp_path, 5.0), "bottles", origin="again").version == second, "what was found"
+    assert [(entry.action, entry.digest) for entry in store.get("bottles").history[::-1]] == [
+        ("added", first.digest),
+        ("added", second.digest),
+        ("current", second.digest),
+        ("current", first.digest),
+    ]
+
+
 def test_the_current_version_is_not_deleted_alone(store: ModelStore, tmp_path: Path) -> None:
-    first = store.add(model(tmp_path), "bottles", origin="upload").current
-    second = store.add(model(tmp_path, 5.0), "bottles", origin="upload").versions[0]
+    first = store.add(model(tmp_path), "bottles", origin="upload").version
+    second = store.add(model(tmp_path, 5.0), "bottles", origin="upload").version
     with pytest.raises(StoreError, match="is the current one of model bottles: make another one current first"):
         store.delete("bottles", first.digest)
     store.delete("bottles", second.digest)
@@ -100,7 +121,7 @@ def test_a_model_is_renamed_and_a_taken_name_is_not_given(store: ModelStore, tmp
 
 
 def test_a_version_is_named_by_six_letters_of_its_digest_or_more(store: ModelStore, tmp_path: Path) -> None:
-    stored = store.add(model(tmp_path), "bottles", origin="upload")
+    stored = store.add(model(tmp_path), "bottles", origin="upload").model
     for digest in ("", stored.current.digest[:5], "f" * 64, "../x"):
         with pytest.raises(ModelNotFoundError, match=f"it has {stored.current.short_digest}"):
             store.use("bottles", digest)
@@ -133,7 +154,7 @@ def test_what_is_no_name_reaches_nothing(store: ModelStore, tmp_path: Path, name
 def test_the_built_in_models_name_is_not_given(store: ModelStore) -> None:
     with pytest.raises(StoreError, match="workpiece is the built-in model's name"):
         store.add(BUILT_IN["workpiece"], "workpiece", origin="upload")
-    assert store.add(BUILT_IN["workpiece"], origin="upload").name == "workpiece-copy"
+    assert store.add(BUILT_IN["workpiece"], origin="upload").model.name == "workpiece-copy"
 
 
 @pytest.mark.parametrize(
@@ -246,13 +267,13 @@ def test_the_content_says_what_it_is_whatever_it_is_called(store: ModelStore, tm
     (tmp_path / called).write_bytes((tmp_path / "packed.npz").read_bytes())
     (tmp_path / "flat").write_bytes(b"\x1c\0\0\0TFL3" + b"\0" * 64)
     (tmp_path / "program").write_bytes(b"\x7c\xcd\xa1\x00" + b"\0" * 64)
-    assert store.add(tmp_path / called, "packed", origin="upload").current.suffix == ".npz"
-    assert store.add(tmp_path / "flat", "flat", origin="upload").current.suffix == ".tflite"
-    assert store.add(tmp_path / "program", "program", origin="upload").current.suffix == ".bin"
+    assert store.add(tmp_path / called, "packed", origin="upload").version.suffix == ".npz"
+    assert store.add(tmp_path / "flat", "flat", origin="upload").version.suffix == ".tflite"
+    assert store.add(tmp_path / "program", "program", origin="upload").version.suffix == ".bin"
 
 
 def test_what_is_said_of_a_version_is_a_line(store: ModelStore, tmp_path: Path) -> None:
-    stored = store.add(model(tmp_path), origin="a\nb\x1b[31m" + "c" * 999, original_name="x\r\ny.onnx")
+    stored = store.add(model(tmp_path), origin="a\nb\x1b[31m" + "c" * 999, original_name="x\r\ny.onnx").model
     assert stored.current.origin.startswith("a b [31mc")
     assert len(stored.current.origin) == 500
     assert stored.current.original_name == "x y.onnx"
@@ -303,7 +324,7 @@ def test_a_note_that_is_none_harms_no_other_model(
 
 
 def test_a_file_that_is_not_what_was_added_is_refused(store: ModelStore, tmp_path: Path) -> None:
-    version = store.add(model(tmp_path), "bottles", origin="upload").current
+    version = store.add(model(tmp_path), "bottles", origin="upload").version
     other = model(tmp_path, 5.0, "other.onnx")
     version.path.write_bytes(other.read_bytes())
     with pytest.raises(StoreError, match="is not what was added"):
@@ -313,11 +334,15 @@ def test_a_file_that_is_not_what_was_added_is_refused(store: ModelStore, tmp_pat
         store.path_of("bottles")
     with pytest.raises(StoreError, match="cannot be read"):
         store.use("bottles", version.digest)
+    for spoil in (lambda: None, lambda: version.path.write_bytes(b"spoiled")):
+        spoil()
+        store.add(model(tmp_path), "bottles", origin="upload")
+        assert store.path_of("bottles") == version.path, "added anew, it is whole"
 
 
 def test_links_are_not_followed(store: ModelStore, tmp_path: Path) -> None:
     file = model(tmp_path)
-    version = store.add(file, "bottles", origin="upload").current
+    version = store.add(file, "bottles", origin="upload").version
     version.path.unlink()
     version.path.symlink_to(file)
     with pytest.raises(StoreError, match="is not what was added"):
@@ -368,6 +393,57 @@ def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path) -> None:
 # -- several at once -------------------------------------------------------------------------------
 
 
+def test_others_change_the_store_while_a_model_is_copied_and_looked_at(
+    store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = store.add(model(tmp_path), "bottles", origin="upload").version.digest
+    other, copy, during = ModelStore(store.directory, lock_timeout_s=0), Incoming.copy, list[str]()
+
+    def meanwhile(what: str) -> None:
+        during.append(what)
+        other.use("bottles", digest)
+
+    def copied(incoming: Incoming, file: Path) -> str:
+        meanwhile("copied")
+        return copy(incoming, file)
+
+    def looked_at(path: Path, name: str) -> str:
+        meanwhile("looked at")
+        return checked_suffix(path, name)
+
+    monkeypatch.setattr(Incoming, "copy", copied)
+    monkeypatch.setattr("engine.models.store.store.checked_suffix", looked_at)
+    added = store.add(model(tmp_path, 5.0), "bottles", origin="upload")
+    assert during == ["copied", "looked at"]
+    assert [entry.action for entry in added.model.history] == ["added", "current", "current", "added"]
+    assert store.path_of("bottles", added.version.digest).read_bytes() == model(tmp_path, 5.0).read_bytes()
+
+
+def test_a_copy_is_cleared_away_when_nobody_writes_it_any_more(store: ModelStore, tmp_path: Path) -> None:
+    digest = store.add(model(tmp_path), "bottles", origin="upload").version.digest
+    with store._changing():
+        incoming = Incoming(store.directory)
+    (store.directory / ".incoming-link").symlink_to(tmp_path / "absent")
+    store.use("bottles", digest)
+    assert incoming.path.exists()
+    incoming._file.close()  # as the kernel does for a process that was killed
+    store.use("bottles", digest)
+    assert not incoming.path.exists()
+    assert (store.directory / ".incoming-link").is_symlink(), "no copy"
+
+
+def test_a_change_waits_for_that_of_another_process_no_longer_than_it_may(store: ModelStore, tmp_path: Path) -> None:
+    store.add(model(tmp_path), "bottles", origin="upload")
+    before = everything(store.directory)
+    other = ModelStore(store.directory, lock_timeout_s=0.1)
+    with ThreadPoolExecutor() as another, store._changing():
+        refused = another.submit(other.delete, "bottles").exception(DEADLINE_S)
+    assert isinstance(refused, StoreError)
+    assert str(refused).startswith("another process has been changing the model store ")
+    assert str(refused).endswith(" for 0.1 s: try again when it is done")
+    assert everything(store.directory) == before
+
+
 def add_many(directory: Path, files: list[Path], together: Barrier) -> None:
     """Add versions of one model, and make each current; the other process does the same at the same time."""
     store, digests = ModelStore(directory), list(map(file_digest, files))
@@ -408,11 +484,11 @@ def test_two_processes_lose_nothing_of_each_others_and_a_reader_sees_a_whole_not
 def test_whoever_follows_a_name_is_told_of_what_is_made_current_and_of_its_loss_once(
     store: ModelStore, tmp_path: Path
 ) -> None:
-    first = store.add(model(tmp_path), "bottles", origin="upload").current
+    first = store.add(model(tmp_path), "bottles", origin="upload").version
     current = CurrentVersion(store, "bottles")
     assert current.look() == first
     assert current.look() is None
-    second = store.add(model(tmp_path, 5.0), "bottles", origin="upload").versions[0]
+    second = store.add(model(tmp_path, 5.0), "bottles", origin="upload").version
     assert current.look() == first, "something was noted"
     store.use("bottles", second.digest)
     assert current.look() == second

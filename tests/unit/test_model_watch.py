@@ -61,7 +61,7 @@ class Line:
     def use(self, number: int) -> None:
         """Make another version current."""
         file = TinyClassifier(height=8, width=8, gain=number).save(self._folder / f"{number}.onnx")
-        self.store.use("bottles", self.store.add(file, "bottles", origin="test").versions[0].digest)
+        self.store.use("bottles", self.store.add(file, "bottles", origin="test").version.digest)
 
     def send(self) -> None:
         self.dispatcher.add(polled_frames([40, 50]))

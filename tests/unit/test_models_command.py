@@ -11,6 +11,7 @@ from engine.errors import ModelError, ModelNotFoundError
 from engine.models.files import file_digest
 from streamer.cli.main import main
 from streamer.compose import classifier_of
+from streamer.web.model_work import tasks
 from tests.fakes.onnx_models import TinyClassifier
 
 
@@ -38,6 +39,8 @@ def test_the_life_of_a_model(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert said(capsys, "add", "run-2.onnx", "--name", "bottles", "--origin", "line 2")["current"] == first
     assert said(capsys, "use", "bottles", second[:6])["current"] == second
     assert said(capsys, "add", "run-1.onnx", "--name", "bottles", "--use")["current"] == first
+    assert main(["models", "add", "run-2.onnx", "--name", "bottles"]) == 0
+    assert f"version {second[:12]} is not the current one" in capsys.readouterr().out, "which was there already"
     assert said(capsys, "delete", "bottles", second) == {"deleted": "bottles", "digest": second}
     assert said(capsys, "rename", "bottles", "caps")["name"] == "caps"
     actions = [entry["action"] for entry in said(capsys, "history", "caps")["history"]]
@@ -60,6 +63,20 @@ def test_people_see_tables_and_lines(here: Path, capsys: pytest.CaptureFixture[s
         assert digest[:12] in capsys.readouterr().out
     assert main(["models", "delete", "run-1"]) == 0
     assert capsys.readouterr().out == "model run-1: deleted\n"
+
+
+def test_a_page_is_told_which_version_it_added_whatever_is_current(here: Path) -> None:
+    directory = here / "store"
+    for number, origin in ((1, "upload"), (2, "upload"), (1, "again")):
+        added = tasks.add(
+            lambda _: None,
+            store=str(directory),
+            path=str(here / f"run-{number}.onnx"),
+            name=None,
+            origin=origin,
+            original_name="Bottles.onnx",
+        )
+        assert added == {"name": "bottles", "digest": file_digest(here / f"run-{number}.onnx")}
 
 
 @pytest.mark.parametrize(

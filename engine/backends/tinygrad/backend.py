@@ -1,7 +1,5 @@
 """The back end: files and devices."""
 
-import os
-import shutil
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -10,6 +8,7 @@ from engine.backends.base import BackendOptions
 from engine.backends.network import Network
 from engine.backends.software import extra, require
 from engine.backends.threaded import ThreadedBackend
+from engine.backends.tinygrad.compiler import compiler, has_compiler
 from engine.backends.tinygrad.network import TinygradNetwork
 from engine.backends.tinygrad.settings import settings
 from engine.backends.tinygrad.worker import WORKER
@@ -64,10 +63,9 @@ def _open_device(wanted: str) -> str:
         raise DeviceNotFoundError(
             f"back end tinygrad has no device {wanted!r}: it knows {', '.join(sorted(devices.ALL_DEVICES))}"
         )
-    compiler = os.environ.get("CC", "clang")
-    if device == "CPU" and shutil.which(compiler) is None:
+    if device == "CPU" and not has_compiler():
         raise BackendError(
-            f"back end tinygrad compiles for the CPU with {compiler}, which is not on PATH: apt-get install clang"
+            f"back end tinygrad compiles for the CPU with {compiler()}, which is not on PATH: apt-get install clang"
         )
     try:
         with settings(device):

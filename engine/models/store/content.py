@@ -4,11 +4,10 @@ import zipfile
 from pathlib import Path
 
 from engine.errors import ModelError, StoreError
-from engine.models.files import TFLITE_MAGIC, ModelKind, locate_model
+from engine.models.files import PICKLE_MAGIC, TFLITE_MAGIC, ModelKind, locate_model
 from engine.models.npz import load_npz
 from engine.models.onnx_file import check_onnx_file, external_tensors, read_onnx
 
-_PICKLE_PROTOCOL = b"\x80"
 _TAKEN = "the store takes .onnx, .npz, .tflite and a QPC (.bin)"
 
 
@@ -27,7 +26,7 @@ def checked_suffix(path: Path, name: str) -> str:
             head = file.read(16)
         if head[4:8] == TFLITE_MAGIC:
             return ".tflite"
-        if head.startswith(_PICKLE_PROTOCOL) or _holds_pickle(path):
+        if head.startswith(PICKLE_MAGIC) or _holds_pickle(path):
             raise StoreError(
                 f"{name} holds a pickle, which can run any code when it is read: "
                 "convert it first, `streamer convert IN.pt OUT.onnx`"

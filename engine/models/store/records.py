@@ -111,3 +111,16 @@ class StoredModel:
             "versions": [version.as_json() for version in self.versions],
             "history": [entry.as_json() for entry in self.history],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A file that was put into the store.
+
+    Attributes:
+        model: What it is a version of, as it is afterwards.
+        version: The version that was added, or was there already.
+    """
+
+    model: StoredModel
+    version: ModelVersion

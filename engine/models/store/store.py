@@ -1,11 +1,9 @@
 """The model store on disk: `DIR/NAME/versions/<digest>.<suffix>`, and `DIR/NAME/model.json` with what is known of them.
 
-Whoever changes it holds the lock of the whole store, which the kernel takes back from a process however it ends.
-Readers need none: `model.json` is replaced as a whole, and a version's file never changes.
+Whoever changes it holds the lock of the store while files get their places. A model is copied and looked at before.
+Readers need none: `model.json` is replaced as a whole, and a version's content never changes.
 """
 
-import fcntl
-import hashlib
 import logging
 import os
 import shutil
@@ -19,8 +17,10 @@ from typing import Final
 from engine.errors import ModelNotFoundError, StoreError
 from engine.models.files import file_digest
 from engine.models.store.content import checked_suffix
+from engine.models.store.incoming import Incoming, clear_left
+from engine.models.store.lock import locked
 from engine.models.store.names import check_name, is_store_name, store_name
-from engine.models.store.records import StoredModel
+from engine.models.store.records import Added, StoredModel
 from engine.models.store.sheet import (
     SHEET_NAME,
     VERSIONS_FOLDER,
@@ -34,10 +34,10 @@ from engine.models.store.sheet import (
 log = logging.getLogger(__name__)
 
 _LOCK: Final = ".lock"
-#: What is being added, or taken away; neither can be a model's name.
-_INCOMING: Final = ".incoming"
+#: What is being taken away; it can be no model's name.
 _LEAVING: Final = ".leaving"
-_COPY_BYTES: Final = 1024**2
+#: A change takes milliseconds; only the deletion of many large files takes seconds.
+_LOCK_TIMEOUT_S: Final = 30.0
 #: What is said about a version is a line, not a book.
 _MAX_TEXT: Final = 500
 
@@ -45,9 +45,15 @@ _MAX_TEXT: Final = 500
 class ModelStore:
     """The models in a directory. Several processes may use one."""
 
-    def __init__(self, directory: Path) -> None:
-        """Name the directory; it is made when the first model is added."""
+    def __init__(self, directory: Path, lock_timeout_s: float = _LOCK_TIMEOUT_S) -> None:
+        """Name the directory; it is made when the first model is added.
+
+        Args:
+            directory: The store's.
+            lock_timeout_s: For how long a change waits for those of others.
+        """
         self.directory = directory
+        self._lock_timeout_s = lock_timeout_s
 
     def models(self) -> list[StoredModel]:
         """Return all models, by name; one whose note cannot be read is left out, with a warning.
@@ -97,7 +103,7 @@ class ModelStore:
         """
         stored = self.get(name)
         version = stored.current if digest is None else stored.version(digest)
-        mend = f"delete the model {name}, and add it anew"
+        mend = f"add that file to the model {name} anew"
         try:
             is_plain = stat.S_ISREG(version.path.lstat().st_mode) and not version.path.parent.is_symlink()
             is_whole = is_plain and file_digest(version.path) == version.digest
@@ -107,49 +113,63 @@ class ModelStore:
             raise StoreError(f"{version.path} is not what was added to the model store: {mend}")
         return version.path
 
-    def add(self, file: Path, name: str | None = None, *, origin: str, original_name: str = "") -> StoredModel:
+    def add(
+        self, file: Path, name: str | None = None, *, origin: str, original_name: str = "", use: bool = False
+    ) -> Added:
         """Copy a model's file into the store: as a version of its name, and as the current one where it is the first.
 
-        The same file is the same version, and nothing happens.
+        The same content is the same version: only its file is written anew.
 
         Args:
             file: It is checked by its content, and left as it is.
             name: Of the model; None makes one of the file's name.
             origin: Where it comes from, in a line: `upload`, or the command that made it.
             original_name: What it was called there, by default as the file is.
+            use: Make it the current version, whether it is new or not.
 
         Raises:
-            StoreError: The name or the file is refused, or it cannot be written.
+            StoreError: The name or the file is refused, it cannot be written, or another process keeps the lock.
         """
         original = _line(original_name or file.name)
         name = store_name(original) if name is None else check_name(name)
         with self._changing():
-            incoming = self.directory / _INCOMING
-            try:
-                digest = self._copy(file, incoming)
-                suffix = checked_suffix(incoming, original)
-                folder = self._folder(name) or self.directory / name
-                sheet = _sheet_or_none(folder)
-                if sheet is not None and any(note.digest == digest for note in sheet.versions):
-                    return self.get(name)
-                at = _now()
-                note = VersionNote(
-                    digest=digest,
-                    suffix=suffix,
-                    size_bytes=incoming.stat().st_size,
-                    added_at=at,
-                    origin=_line(origin),
-                    original_name=original,
+            incoming = Incoming(self.directory)
+        with self._in_a_line(), incoming:
+            digest = incoming.copy(file)
+            suffix = checked_suffix(incoming.path, original)
+            with self._changing():
+                return self._place(
+                    incoming.path,
+                    name,
+                    VersionNote(
+                        digest=digest,
+                        suffix=suffix,
+                        size_bytes=incoming.path.stat().st_size,
+                        added_at=_now(),
+                        origin=_line(origin),
+                        original_name=original,
+                    ),
+                    use=use,
                 )
-                sheet = sheet or Sheet(current=digest, versions=[], history=[])
-                sheet.versions.append(note)
-                sheet.note(at, "added", digest, note.origin)
-                (folder / VERSIONS_FOLDER).mkdir(parents=True, exist_ok=True)
-                incoming.replace(version_path(folder, digest, suffix))
-                write_sheet(folder, sheet)
-            finally:
-                incoming.unlink(missing_ok=True)
-        return self.get(name)
+
+    def _place(self, file: Path, name: str, note: VersionNote, *, use: bool) -> Added:
+        """Move a file that was looked at to its place, and note what is new."""
+        folder = self._folder(name) or self.directory / name
+        sheet = _sheet_or_none(folder) or Sheet(current=note.digest, versions=[], history=[])
+        is_new = all(known.digest != note.digest for known in sheet.versions)
+        (folder / VERSIONS_FOLDER).mkdir(parents=True, exist_ok=True)
+        file.replace(version_path(folder, note.digest, note.suffix))
+        if is_new:
+            sheet.versions.append(note)
+            sheet.note(note.added_at, "added", note.digest, note.origin)
+        is_used = use and sheet.current != note.digest
+        if is_used:
+            sheet.current = note.digest
+            sheet.note(note.added_at, "current", note.digest)
+        if is_new or is_used:
+            write_sheet(folder, sheet)
+        stored = sheet.stored(folder)
+        return Added(stored, stored.version(note.digest))
 
     def use(self, name: str, digest: str) -> StoredModel:
         """Make a version the current one; consumers that follow the name take it, and try anew where they failed to.
@@ -158,9 +178,10 @@ class ModelStore:
             ModelNotFoundError: There is no such model or version.
             StoreError: Its file is not what was added.
         """
+        version = self.get(name).version(digest)
+        self.path_of(name, version.digest)  # reads all of it, which the lock need not wait for
         with self._changing():
-            version = self.get(name).version(digest)
-            self.path_of(name, version.digest)
+            version = self.get(name).version(version.digest)
             sheet = read_sheet(self.directory / name)
             sheet.current = version.digest
             sheet.note(_now(), "current", version.digest)
@@ -221,40 +242,20 @@ class ModelStore:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Keep others from changing the store meanwhile, and clear away what somebody who was killed left."""
-        try:
+        with self._in_a_line():
             self.directory.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as exc:
-            raise self._trouble(exc) from exc
+            with locked(self.directory / _LOCK, self._lock_timeout_s):
+                clear_left(self.directory)
+                shutil.rmtree(self.directory / _LEAVING, ignore_errors=True)
+                yield
+
+    @contextmanager
+    def _in_a_line(self) -> Iterator[None]:
+        """Say what the system refuses as the store's error."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            (self.directory / _INCOMING).unlink(missing_ok=True)
-            shutil.rmtree(self.directory / _LEAVING, ignore_errors=True)
             yield
         except OSError as exc:
             raise self._trouble(exc) from exc
-        finally:
-            os.close(descriptor)
-
-    def _copy(self, file: Path, incoming: Path) -> str:
-        """Copy a plain file, and return its SHA-256: what is looked at afterwards is what was copied."""
-        hashed = hashlib.sha256()
-        try:
-            source = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as exc:
-            raise StoreError(f"{file} cannot be read: {exc.strerror}") from exc
-        if not stat.S_ISREG(os.fstat(source).st_mode):
-            os.close(source)
-            raise StoreError(f"{file} is no plain file: give a model's file")
-        with os.fdopen(source, "rb") as reading:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            with os.fdopen(os.open(incoming, flags, 0o666), "wb") as writing:
-                while block := reading.read(_COPY_BYTES):
-                    hashed.update(block)
-                    writing.write(block)
-                writing.flush()
-                os.fsync(writing.fileno())
-        return hashed.hexdigest()
 
     def _folder(self, name: str) -> Path | None:
         """Return a model's folder; None where there is none.

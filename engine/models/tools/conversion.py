@@ -9,6 +9,7 @@ from typing import Any
 from engine.errors import EngineError, ModelError, OptionsError
 from engine.models.files import TORCH_SUFFIXES
 from engine.models.npz import load_npz, save_npz
+from engine.models.onnx_file import save_onnx
 from engine.models.tools.comparison import Comparison, Say, compare_opened
 from engine.models.tools.destination import model_path, written
 from engine.models.tools.runnable import RunnableModel, open_model
@@ -159,7 +160,7 @@ def _finish(source: Path, made: Path, kind: str) -> None:
     if kind == "tinygrad":
         save_npz(onnx_path if onnx_path.exists() else source, made)
     elif not onnx_path.exists():
-        made.write_bytes(load_npz(source).SerializeToString())
+        save_onnx(load_npz(source), made)
     elif onnx_path != made:  # another case of the same suffix
         onnx_path.replace(made)
 

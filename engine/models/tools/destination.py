@@ -1,12 +1,11 @@
 """Where a tool writes its result: whole, or not at all, and never over its source."""
 
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import ModelError, ModelNotFoundError, OptionsError
-from engine.models.files import BUILT_IN
+from engine.models.files import BUILT_IN, replacing
 
 
 def model_path(source: str | Path) -> Path:
@@ -40,14 +39,12 @@ def written(source: Path, target: Path, suffixes: Collection[str]) -> Iterator[P
         what = "is a directory" if target.is_dir() else f"cannot be written: there is no directory {target.parent}"
         raise OptionsError(f"{target} {what}: give the path of a file")
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-            made = Path(folder) / target.name
+        with replacing(target) as made:
             try:
                 yield made
             except ModelError as exc:
                 if str(made) not in str(exc):
                     raise
                 raise ModelError(str(exc).replace(str(made), str(target))) from exc
-            made.replace(target)
     except OSError as exc:
         raise ModelError(f"{target} cannot be written: {exc.strerror or exc}") from exc

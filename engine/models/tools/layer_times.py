@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from engine.errors import ModelError, first_line
 from engine.models.npz import load_npz
+from engine.models.onnx_file import save_onnx
 from engine.models.tools.comparison import open_model, sample_inputs
-from engine.models.tools.onnx_optimization import save_onnx
 
 _RUNS = 11
 _FATAL_ONLY = 4

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ModelError, first_line
-from engine.models.onnx_file import check_onnx_file, nodes_of, read_onnx
+from engine.models.onnx_file import check_onnx_file, nodes_of, read_onnx, save_onnx
 
-#: No protobuf message, and so no single ONNX file, holds more.
-_MAX_BYTES = 2**31 - 1
 #: Names of the domain whose operators every runtime has.
 _PORTABLE = {"", "ai.onnx"}
 _FATAL_ONLY = 4
@@ -157,17 +155,6 @@ def _keep_header(model: Any, made: Any) -> None:
         name for name in ours[1] if name not in weights
     ]:
         raise ModelError("ONNX Runtime changed the model's inputs or outputs: use a lower optimisation level")
-
-
-def save_onnx(model: Any, target: Path) -> None:
-    """Write a `ModelProto` with all its weights as one file.
-
-    Raises:
-        ModelError: It is too large for that.
-    """
-    if model.ByteSize() > _MAX_BYTES:
-        raise ModelError(f"{target.name} would have {model.ByteSize():,} bytes, and one ONNX file holds {_MAX_BYTES:,}")
-    target.write_bytes(model.SerializeToString())
 
 
 def _check(path: Path) -> None:

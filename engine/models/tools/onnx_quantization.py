@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import ModelError, first_line
-from engine.models.onnx_file import read_onnx
-from engine.models.tools.onnx_optimization import model_operators, optimize_onnx, save_onnx
+from engine.models.onnx_file import read_onnx, save_onnx
+from engine.models.tools.onnx_optimization import model_operators, optimize_onnx
 from engine.models.tools.runnable import Arrays
 
 #: The first operator set in which a scale may have one value for each channel.

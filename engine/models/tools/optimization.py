@@ -6,9 +6,10 @@ from typing import Any
 
 from engine.errors import ModelError, OptionsError
 from engine.models.npz import load_npz, save_npz
+from engine.models.onnx_file import save_onnx
 from engine.models.tools.comparison import Comparison, Say, compare_models
 from engine.models.tools.destination import model_path, written
-from engine.models.tools.onnx_optimization import optimize_onnx, save_onnx
+from engine.models.tools.onnx_optimization import optimize_onnx
 
 #: The largest one, and what each does to each format is told in docs/model-tools.md.
 MAX_LEVEL = 3

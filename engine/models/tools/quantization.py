@@ -8,12 +8,11 @@ from typing import Any
 from engine.errors import OptionsError
 from engine.models.graph import program_of
 from engine.models.npz import load_npz, save_npz
-from engine.models.onnx_file import check_onnx_file, read_onnx
+from engine.models.onnx_file import check_onnx_file, read_onnx, save_onnx
 from engine.models.program import Program, TensorSpec
 from engine.models.tools.calibration import Calibration, Sample
 from engine.models.tools.comparison import Comparison, Say, compare_models, open_model
 from engine.models.tools.destination import model_path, written
-from engine.models.tools.onnx_optimization import save_onnx
 from engine.options import nearest
 
 QUANTIZATION_TYPES = ("int8",)

@@ -10,10 +10,11 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.backends.tinygrad.compiler import has_compiler
 from engine.errors import EngineError, ModelError, first_line
 from engine.models.files import TORCH_SUFFIXES
 from engine.models.npz import load_npz
-from engine.models.onnx_file import check_onnx_file, files_of
+from engine.models.onnx_file import check_onnx_file, files_of, save_onnx
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -92,14 +93,14 @@ class SessionModel(RunnableModel):
         self.outputs = [spec.name for spec in program.outputs]
 
     def _runnable(self, path: Path) -> tuple[Path, str]:
-        """Return the file to run, and the back end: without tinygrad, an `.npz` model's graph runs as ONNX."""
+        """Return the file to run, and the back end: where tinygrad cannot run an `.npz` model, it runs as ONNX."""
         if path.suffix.lower() != ".npz":
             check_onnx_file(path)
             return path, "onnxruntime"
-        if find_spec("tinygrad") is not None:
+        if find_spec("tinygrad") is not None and has_compiler():
             return path, "tinygrad"
         file = Path(self._folder.name) / "model.onnx"
-        file.write_bytes(load_npz(path).SerializeToString())
+        save_onnx(load_npz(path), file)
         return file, "onnxruntime"
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import EngineError, ModelError, first_line
+from engine.models.onnx_file import save_onnx
 from engine.models.tools.tflite_graph import parse_tflite, schema
 from engine.models.zoo.catalog import BATCH_AXIS
 
@@ -277,7 +278,7 @@ def _save(translation: Translation, onnx_path: Path) -> None:
         graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="streamer"
     )
     onnx.checker.check_model(model, full_check=True)
-    onnx_path.write_bytes(model.SerializeToString())
+    save_onnx(model, onnx_path)
 
 
 def _described(translation: Translation, index: int) -> Any:

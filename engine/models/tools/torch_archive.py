@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import ModelError, ModelNotFoundError
+from engine.models.files import MAX_PROTOBUF_BYTES
 
 TorchKind = Literal["torchscript", "export", "weights"]
 
 #: More than this no ONNX file holds, so nothing larger can be converted.
-_MAX_BYTES = 2**31 - 1
+_MAX_BYTES = MAX_PROTOBUF_BYTES
 _MAX_GRAPH_BYTES = 256 * 1024**2
 _MAX_MEMBERS = 100_000
 #: The operators that read or write files, however TorchScript's code comes by them, and what runs as it is loaded.

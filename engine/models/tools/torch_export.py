@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import ModelError, first_line
-from engine.models.onnx_file import read_onnx
+from engine.models.onnx_file import read_onnx, save_onnx
 from engine.models.tools.comparison import compare_opened
 from engine.models.tools.runnable import SessionModel
 from engine.models.tools.torch_files import TorchModel, TorchSource, quiet
@@ -82,7 +82,7 @@ def _write_script(source: TorchSource, path: Path) -> bool:
     for axis, size in zip(axes, entry.shape, strict=True):
         if size is not None:  # it has opened all of them
             axis.dim_value = size
-    path.write_bytes(file.SerializeToString())
+    save_onnx(file, path)
     return bool(axes[0].dim_param)
 
 

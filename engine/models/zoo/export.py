@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import ModelError, OptionsError, first_line
-from engine.models.onnx_file import nodes_of, read_onnx
+from engine.models.onnx_file import nodes_of, read_onnx, save_onnx
 from engine.models.zoo.building import ZooModel
 from engine.models.zoo.catalog import BATCH_AXIS, CHANNELS, DEFAULT_OPSET, INPUT_NAME, OUTPUT_NAME, Architecture
 
@@ -143,7 +143,7 @@ def _clip(file: Any) -> list[str]:
 
 def _write(path: Path, file: Any) -> None:
     try:
-        path.write_bytes(file.SerializeToString())
+        save_onnx(file, path)
     except OSError as exc:
         raise ModelError(f"the model {path} cannot be written: {exc.strerror}") from exc
 

@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 
-from engine.models.files import TFLITE_MAGIC, TORCH_SUFFIXES
+from engine.models.files import ONNX_MAGIC, PICKLE_MAGIC, TFLITE_MAGIC, TORCH_SUFFIXES, ZIP_MAGIC
 from streamer.web import words
 from streamer.web.errors import WebError
 
 #: So many bytes are enough to tell.
 HEAD_BYTES = 16
 _MAX_NAME_CHARS = 200
-_ZIP_MAGIC = b"PK\x03\x04"
-_PICKLE_PROTOCOL = b"\x80"
-#: ModelProto.ir_version, its first field: a varint. Source: onnx/onnx, onnx/onnx.proto.
-_ONNX_FIRST_TAG = b"\x08"
+#: Whatever is called so is an archive of `torch.export`: a program, which is not opened for whoever sends it.
+_TORCH_PROGRAM = ".pt2"
 _PICTURE_MAGICS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM")
 
 
@@ -45,8 +43,8 @@ class Kind:
 
 
 def models(max_bytes: int, *, with_torch: bool) -> Kind:
-    """Return the kind of models: those of the store, or with torch's those that can be converted."""
-    torch_suffixes = tuple(sorted(TORCH_SUFFIXES)) if with_torch else ()
+    """Return the kind of models: those of the store, or with torch's those that are converted for anybody."""
+    torch_suffixes = tuple(sorted(TORCH_SUFFIXES - {_TORCH_PROGRAM})) if with_torch else ()
     return Kind("/api/upload/model", "model", (".onnx", ".npz", ".tflite", *torch_suffixes), max_bytes)
 
 
@@ -67,7 +65,10 @@ def checked_name(kind: Kind, name: str) -> str:
         raise UploadError(400, "this is a path, and no file's name: send the file under its name alone")
     suffix = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
     if suffix not in kind.suffixes:
-        raise UploadError(415, f"a {kind.what} ends in {', '.join(kind.suffixes)}; this is {suffix or 'without one'}")
+        hint = ": streamer convert opens it, where you trust it" if suffix == _TORCH_PROGRAM else ""
+        raise UploadError(
+            415, f"a {kind.what} ends in {', '.join(kind.suffixes)}; this is {suffix or 'without one'}{hint}"
+        )
     return suffix
 
 
@@ -79,16 +80,17 @@ def check_head(kind: Kind, suffix: str, head: bytes) -> None:
     """
     if kind.what == "picture":
         is_right = head.startswith(_PICTURE_MAGICS)
-    elif suffix in TORCH_SUFFIXES and head.startswith(_PICKLE_PROTOCOL):
+    elif suffix in TORCH_SUFFIXES and head.startswith(PICKLE_MAGIC):
         raise UploadError(
-            415, "this is a pickle, which can run any code when it is read: save the model with torch.jit.save"
+            415,
+            "this is a pickle, which can run any code when it is read: send what torch.save writes today, an archive",
         )
     elif suffix == ".tflite":
         is_right = head[4:8] == TFLITE_MAGIC
     elif suffix == ".onnx":
-        is_right = head.startswith(_ONNX_FIRST_TAG)
+        is_right = head.startswith(ONNX_MAGIC)
     else:
-        is_right = head.startswith(_ZIP_MAGIC)
+        is_right = head.startswith(ZIP_MAGIC)
     if not is_right:
         raise UploadError(415, f"this is no {suffix} file: its first bytes are those of something else")
 

@@ -100,12 +100,11 @@ def _step(what: str, done: Any) -> dict[str, Any]:
 
 def add(say: Say, *, store: str, path: str, name: str | None, origin: str, original_name: str) -> dict[str, Any]:
     """Put a file into the store."""
-    from engine.models.files import file_digest
     from engine.models.store.store import ModelStore
 
     say("putting it into the store")
-    stored = ModelStore(Path(store)).add(Path(path), name, origin=origin, original_name=original_name)
-    return {"name": stored.name, "digest": file_digest(Path(path))}
+    added = ModelStore(Path(store)).add(Path(path), name, origin=origin, original_name=original_name)
+    return {"name": added.model.name, "digest": added.version.digest}
 
 
 def compare(say: Say, *, before: str, after: str) -> dict[str, Any]:
