@@ -1,4 +1,4 @@
-"""Asking Kafka from a page: on threads of their own, and not too many questions at a time."""
+"""Asking what takes its time, such as Kafka, from a page: on threads of its own, and not too much at a time."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Desk:
             BusyError: There are too many questions already.
         """
         if self._asked >= _AT_A_TIME + _MAX_WAITING:
-            raise BusyError("too many pages ask Kafka at this moment: try again in a few seconds")
+            raise BusyError("too many pages ask at this moment: try again in a few seconds")
         self._asked += 1
         try:
             call = asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-#: A picture may have 8 MiB, and several people look at a time.
+#: A frame has 8 MiB at most, and several people look at a time.
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _MAX_PICTURES: Final = 256
 

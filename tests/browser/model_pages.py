@@ -1,6 +1,8 @@
 """What the tests of pages about models share: a tiny classifier, and a page that is given files."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +11,46 @@ from onnx import TensorProto, helper, numpy_helper
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
+from engine.models.store.store import ModelStore
+from tests.browser.chromium import is_there
 from tests.browser.conftest import START_S, start
 from tests.browser.test_dashboard import button, press
+from tests.browser.test_dashboard_access import Client
+from tests.fakes.rtsp_camera import need
 from tests.fakes.waiting import wait_until
 
 CLASSES = 3
 MAX_UPLOAD_BYTES = 64 * 1024
 
 
-def start_web(stack: ExitStack, name: str, store: Path, *arguments: str) -> str:
-    """Start the converter or the manager at a free port, and return its address."""
-    process = start(
-        stack,
-        *("web", name, "--port", "0", "--json", "--model-store", str(store)),
-        *("--max-upload-bytes", str(MAX_UPLOAD_BYTES), *arguments),
-    )
-    stack.callback(process.terminate)  # one that is killed leaves its uploads
-    address: str = process.first_json(START_S)["address"]
-    return address
+@dataclass(frozen=True)
+class Place:
+    """The converter or the manager as it runs.
+
+    Attributes:
+        address: Its own, with a slash at the end.
+        client: Asks it without a browser.
+        store: That it keeps models in.
+    """
+
+    address: str
+    client: Client
+    store: ModelStore
+
+
+@contextmanager
+def opened(name: str, store: Path) -> Iterator[Place]:
+    """Start the converter or the manager at a free port, for a browser."""
+    need(is_there(), "chromium and its driver")
+    with ExitStack() as stack:
+        process = start(
+            stack,
+            *("web", name, "--port", "0", "--json", "--model-store", str(store)),
+            *("--max-upload-bytes", str(MAX_UPLOAD_BYTES)),
+        )
+        stack.callback(process.terminate)  # one that is killed leaves its uploads
+        address: str = process.first_json(START_S)["address"]
+        yield Place(address, Client(address), ModelStore(store))
 
 
 def tiny_model(seed: int = 0) -> onnx.ModelProto:

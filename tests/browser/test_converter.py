@@ -5,8 +5,6 @@ import json
 import pickle
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -15,20 +13,20 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from engine.models.npz import load_npz
-from engine.models.store.store import ModelStore
-from tests.browser.chromium import console_of, is_there, look_like
+from tests.browser.chromium import console_of, look_like
 from tests.browser.model_pages import (
     MAX_UPLOAD_BYTES,
+    Place,
     give_file,
     link_of,
+    opened,
     press_in_sight,
-    start_web,
     tiny_model,
     with_outside_weights,
 )
 from tests.browser.test_dashboard import button, press, sees
 from tests.browser.test_dashboard_access import EVIL, Answer, Client
-from tests.fakes.rtsp_camera import need
+from tests.fakes.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -36,20 +34,10 @@ FIELD = "Model to convert"
 UPLOAD = "/api/upload/model?name="
 
 
-@dataclass(frozen=True)
-class Place:
-    address: str
-    client: Client
-    store: ModelStore
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    need(is_there(), "chromium and its driver")
-    store = tmp_path_factory.mktemp("store")
-    with ExitStack() as stack:
-        address = start_web(stack, "converter", store)
-        yield Place(address, Client(address), ModelStore(store))
+    with opened("converter", tmp_path_factory.mktemp("store")) as place:
+        yield place
 
 
 def send(client: Client, name: str, data: bytes, **headers: str) -> Answer:
@@ -103,11 +91,14 @@ def test_a_job_is_cancelled_and_another_begins(place: Place, browser: Chrome, tm
     button(browser, "Convert")
     press(browser, "tinygrad")
     press(browser, "Convert")
+    held = (By.CSS_SELECTOR, f"input[type=file][aria-label='{FIELD}'][disabled]")
+    wait_until(lambda: bool(browser.find_elements(*held)), "no other file comes meanwhile")
     press(browser, "Cancel")
     sees(browser, "Cancelled.")
     press(browser, "ONNX")
     press(browser, "Convert")
     sees(browser, "The model is .onnx already: choose another kind")
+    assert browser.find_elements(*held) == []
 
 
 @pytest.mark.parametrize(
@@ -116,6 +107,7 @@ def test_a_job_is_cancelled_and_another_begins(place: Place, browser: Chrome, tm
         ("large.onnx", b"\x08\x08" + bytes(MAX_UPLOAD_BYTES), "The model is larger than 64.0 KiB"),
         ("wrong.onnx", b"\x89PNG\r\n\x1a\n" + bytes(16), "This is no .onnx file: its first bytes"),
         ("weights.pt", pickle.dumps({"a": 1}), "This is a pickle, which can run any code"),
+        ("program.pt2", b"PK\x03\x04", "this is .pt2: streamer convert opens it"),
         ("weights.npz", pickled_archive(), "weights.npz holds a pickle, which can run any code"),
         ("outside.onnx", with_outside_weights(tiny_model()), "it keeps the weights 'filters' in another file"),
         ("<img src=x onerror=document.title='owned'>.onnx", b"\x08", "'owned'>.onnx is no model"),

@@ -3,8 +3,6 @@
 import hashlib
 import io
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,20 +11,18 @@ from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from engine.models.store.store import ModelStore
-from tests.browser.chromium import console_of, is_there, look_like
+from tests.browser.chromium import console_of, look_like
 from tests.browser.model_pages import (
     MAX_UPLOAD_BYTES,
+    Place,
     give_file,
     link_of,
+    opened,
     press_in_sight,
-    start_web,
     tiny_model,
     with_outside_weights,
 )
 from tests.browser.test_dashboard import press, sees, text_of
-from tests.browser.test_dashboard_access import Client
-from tests.fakes.rtsp_camera import need
 from tests.fakes.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -35,20 +31,10 @@ FIELD = "Model to add"
 MARKUP = "<img src=x onerror=document.title='owned'>"
 
 
-@dataclass(frozen=True)
-class Place:
-    address: str
-    client: Client
-    store: ModelStore
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    need(is_there(), "chromium and its driver")
-    store = tmp_path_factory.mktemp("store")
-    with ExitStack() as stack:
-        address = start_web(stack, "manager", store)
-        yield Place(address, Client(address), ModelStore(store))
+    with opened("manager", tmp_path_factory.mktemp("store")) as place:
+        yield place
 
 
 @pytest.fixture

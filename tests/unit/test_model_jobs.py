@@ -1,6 +1,7 @@
 """Work on models in processes of their own: bounded, ended, and told of by names that people know."""
 
 import os
+import signal
 import zipfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from engine.errors import ModelError
 from streamer.web.model_work import tasks
+from streamer.web.model_work.environment import job_environment
 from streamer.web.model_work.job import Job, JobError, JobLimits, Workbench
 from tests.fakes.waiting import wait_until
 
@@ -74,8 +76,64 @@ def test_one_is_cancelled_and_makes_room_for_another(pipe: Path) -> None:
     wait_until(lambda: all(job.is_done for job in jobs), "closing ends them")
 
 
+def test_an_answer_that_is_too_long_is_an_error_and_no_part_of_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sent"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", b"")
+    request = {"task": "check", "arguments": {"path": str(path), "name": "a" * 9 * 1024**2, "suffix": ".pt"}}
+    job = ended(Job(request, LIMITS, {}))
+    with pytest.raises(JobError, match=r"the answer is larger than 8\.0 MiB"):
+        job.result()
+    assert job.lines == []
+
+
+def test_what_a_job_leaves_running_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / "number"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pathlib, subprocess\n"
+        "child = subprocess.Popen(['sleep', '100'])\n"  # it holds the output that the job is heard by
+        f"pathlib.Path({str(note)!r}).write_text(str(child.pid))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    job = check(tmp_path / "not-there")
+    wait_until(lambda: job._process is not None and not is_alive(job._process.pid), "its first process has ended")
+    child = int(note.read_text())
+    try:
+        job.cancel()
+        ended(job)
+        wait_until(lambda: not is_alive(child), "what it started ends")
+    finally:
+        if is_alive(child):
+            os.kill(child, signal.SIGKILL)
+
+
+def is_alive(process: int) -> bool:
+    """Tell whether a process runs; one that has ended may wait for its parent to be told."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_job_gets_what_tools_need_and_no_secret() -> None:
+    needed = {
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "CC": "clang",
+        "QAIC_SDK_ROOT": "/opt/qti-aic",
+        "OMP_NUM_THREADS": "1",
+        "LD_LIBRARY_PATH": "/lib",
+    }
+    others = (
+        *("AWS_SECRET_ACCESS_KEY", "KAFKA_PASSWORD", "OTEL_EXPORTER_OTLP_HEADERS", "HF_TOKEN", "HTTPS_PROXY"),
+        *("STREAMER_WORKER_TOKEN", "PYTHONSTARTUP", "GITHUB_TOKEN", "PATH_TOKEN"),
+    )
+    assert job_environment(needed | dict.fromkeys(others, "x")) == needed | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def test_settings_and_tokens_stay_here(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMER_MANAGER_TOKEN", "correct-horse-battery")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "correct-horse-battery")
     job = check(pipe)
     try:
         wait_until(lambda: bool(job.lines), "it is at work")

@@ -6,6 +6,7 @@ import pytest
 
 from engine.models.store.records import ModelVersion, StoredModel
 from streamer.web.converter.page import read_shape
+from streamer.web.manager.look import _MAX_PICTURE_BYTES, picture_shelf
 from streamer.web.manager.models_page import row_of
 from streamer.web.model_work.reports import comparison_facts
 
@@ -48,3 +49,9 @@ def test_a_row_tells_of_the_current_version(tmp_path: Path) -> None:
     row = row_of(StoredModel("caps", (newer, older), older, ()))
     assert (row["current"], row["size"], row["versions"], row["added"]) == ("a" * 12, "20 B", 2, "2026-11-22 04:36")
     assert row["name_link"] == "/model?name=caps"
+
+
+def test_a_few_of_the_largest_pictures_are_kept_at_a_time() -> None:
+    shelf = picture_shelf()
+    names = [shelf.put(bytes(_MAX_PICTURE_BYTES), "image/png") for _ in range(4)]
+    assert all(shelf.get(name) is not None for name in names)

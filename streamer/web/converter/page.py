@@ -9,12 +9,17 @@ from streamer.web import words
 from streamer.web.model_work.kinds import Kind
 from streamer.web.model_work.reports import comparison_facts, draw_facts
 from streamer.web.model_work.site import ModelSite
+from streamer.web.model_work.turn import Turn
 from streamer.web.model_work.upload_field import UploadField
 from streamer.web.model_work.uploads import Upload
 from streamer.web.model_work.work_view import WorkView
 from streamer.web.parts import Prose, Text, panel
 
 _TARGETS = {".onnx": "ONNX", ".npz": "tinygrad"}
+_OF_TORCH = (
+    "Of torch, the weights of a known classifier, as a state dict. TorchScript and archives of `torch.export` (`.pt2`) "
+    "are programs, which run when they are opened: `streamer convert` does that, for files that you trust."
+)
 _AS_IT_IS = -1
 _MAX_AXES = 8
 _MAX_AXIS = 1_000_000
@@ -27,15 +32,20 @@ class ConverterPage:
     def __init__(self, site: ModelSite, kind: Kind) -> None:
         """Draw it."""
         self._site = site
+        self._turn = Turn()
         self._upload: Upload | None = None
-        with panel("Model", f"{', '.join(kind.suffixes)}; up to {words.size(kind.max_bytes)}"):
-            UploadField(site.uploads, kind, "Model to convert", self._take)
+        with (
+            panel("Model", f"{', '.join(kind.suffixes)}; up to {words.size(kind.max_bytes)}"),
+            ui.element("div").classes("stack"),
+        ):
+            UploadField(site.uploads, self._turn, kind, "Model to convert", self._take)
+            Prose("p", _OF_TORCH).classes("muted")
         with panel("Make of it"), ui.element("div").classes("stack"):
             self._draw_wishes()
             with ui.element("div").classes("toolbar"):
                 self._button = ui.button("Convert", on_click=self._convert).props("unelevated no-caps")
                 self._button.disable()
-            self._work = WorkView(site.bench)
+            self._work = WorkView(site.bench, self._turn)
         self._report = ui.element("div").classes("stack")
 
     def _draw_wishes(self) -> None:
@@ -78,7 +88,7 @@ class ConverterPage:
 
     async def _convert(self) -> None:
         upload = self._upload
-        if upload is None:
+        if upload is None or not self._work.may_begin():
             return
         try:
             shape = read_shape(self._shape.value or "")
@@ -100,8 +110,6 @@ class ConverterPage:
             architecture=(self._architecture.value or "").strip() or None,
             input_shape=shape,
         )
-        if upload is not self._upload:
-            return  # another file has come meanwhile
         self._button.enable()
         if report is not None:
             with self._report:
@@ -124,7 +132,7 @@ class ConverterPage:
                 field = ui.input(value=name).props('dense outlined aria-label="Name in the store"')
                 origin = f"web converter: {', '.join(step['what'] for step in report['steps'])}"
                 keep = ui.button("Keep it in the store").props("outline no-caps")
-            work = WorkView(self._site.bench)
+            work = WorkView(self._site.bench, self._turn)
             keep.on_click(lambda: self._keep(work, keep, upload, target, (field.value or "").strip(), origin))
 
     async def _keep(

@@ -10,11 +10,11 @@ from engine.models.store.store import ModelStore
 from streamer.web import words
 from streamer.web.errors import WebError
 from streamer.web.manager.compare_page import ComparePage
+from streamer.web.manager.look import picture_shelf
 from streamer.web.manager.model_page import ModelPage
 from streamer.web.manager.models_page import ModelsPage
 from streamer.web.model_work.kinds import models, pictures
 from streamer.web.model_work.site import NOT_TO_BE_KEPT, ModelSite, file_answer
-from streamer.web.shelf import PictureShelf
 from streamer.web.shell import Place, Shell
 
 MODELS = Place("/", "Models", "inventory_2", "in the store: a consumer follows the current version of a name")
@@ -32,7 +32,7 @@ class Manager:
         """Remember what is allowed, and where models are kept."""
         self._kinds = models(int(settings.max_upload_bytes), with_torch=False), pictures(_MAX_PICTURE_BYTES)
         self._site = ModelSite(settings, store, self._kinds)
-        self._shelf = PictureShelf()
+        self._shelf = picture_shelf()
         self._shell = Shell("model manager", [MODELS, COMPARE], lambda: "")
 
     @property

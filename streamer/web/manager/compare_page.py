@@ -7,6 +7,7 @@ from streamer.web import words
 from streamer.web.errors import WebError
 from streamer.web.model_work.reports import comparison_facts, draw_facts
 from streamer.web.model_work.site import ModelSite
+from streamer.web.model_work.turn import Turn
 from streamer.web.model_work.work_view import WorkView
 from streamer.web.parts import empty, panel
 
@@ -52,7 +53,7 @@ class ComparePage:
                         for label, asked in zip(("Believed", "Compared with it"), self._asked, strict=True)
                     )
                     ui.button("Compare", on_click=self._compare).props("unelevated no-caps")
-                self._work = WorkView(self._site.bench)
+                self._work = WorkView(self._site.bench, Turn())
             self._report = ui.element("div").classes("stack")
 
     async def _compare(self) -> None:

@@ -12,11 +12,13 @@ from engine.models.store.records import ModelVersion
 from streamer.web import words
 from streamer.web.model_work.reports import draw_facts
 from streamer.web.model_work.site import ModelSite
+from streamer.web.model_work.turn import Turn
 from streamer.web.model_work.work_view import WorkView
 from streamer.web.parts import Column, LiveTable, Prose, panel
 from streamer.web.shelf import PictureShelf
 
 _MAX_PICTURE_BYTES = 32 * 1024 * 1024
+_SHELVED_PICTURES = 4
 _SHOWN_LAYERS = 200
 _LAYERS = (
     Column("name", "Layer"),
@@ -29,7 +31,7 @@ _LAYERS = (
 class LookPanel:
     """Draws three buttons, and what they give."""
 
-    def __init__(self, site: ModelSite, shelf: PictureShelf, name: str, version: ModelVersion) -> None:
+    def __init__(self, site: ModelSite, turn: Turn, shelf: PictureShelf, name: str, version: ModelVersion) -> None:
         """Draw it."""
         self._site, self._shelf = site, shelf
         self._name, self._version = name, version
@@ -39,7 +41,7 @@ class LookPanel:
                     button = ui.button(f"Draw the {what}").props("outline no-caps")
                     button.on_click(lambda what=what: self._draw(what))
                 ui.button("Analyse", on_click=self._analyze).props("outline no-caps")
-            self._work = WorkView(site.bench)
+            self._work = WorkView(site.bench, turn)
             self._found = ui.element("div").classes("stack")
 
     async def _draw(self, what: str) -> None:
@@ -79,6 +81,11 @@ class LookPanel:
     @property
     def _names(self) -> dict[str, str]:
         return {str(self._version.path): self._name}
+
+
+def picture_shelf() -> PictureShelf:
+    """Return a shelf that holds some of the largest pictures of models."""
+    return PictureShelf(_SHELVED_PICTURES * _MAX_PICTURE_BYTES)
 
 
 def _draw_analysis(analysis: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from streamer.web.manager.trial import TrialPanel
 from streamer.web.model_work.kinds import Kind
 from streamer.web.model_work.reports import draw_facts
 from streamer.web.model_work.site import ModelSite
+from streamer.web.model_work.turn import Turn
 from streamer.web.parts import Prose, Text, empty, panel, tag
 from streamer.web.shelf import PictureShelf
 
@@ -35,6 +36,7 @@ class ModelPage:
         """
         self._site, self._shelf, self._picture_kind = site, shelf, picture_kind
         self._name, self._digest = name, digest
+        self._turn = Turn()
         self._box = ui.element("div").classes("stack")
         ui.timer(0, self._draw, once=True)
 
@@ -52,8 +54,8 @@ class ModelPage:
         with self._box:
             self._draw_model(model)
             self._draw_versions(model)
-            LookPanel(self._site, self._shelf, self._name, version)
-            TrialPanel(self._site, self._picture_kind, self._name, version)
+            LookPanel(self._site, self._turn, self._shelf, self._name, version)
+            TrialPanel(self._site, self._turn, self._picture_kind, self._name, version)
             _draw_history(model)
 
     def _draw_model(self, model: StoredModel) -> None:

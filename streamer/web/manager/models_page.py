@@ -12,6 +12,7 @@ from streamer.web.errors import WebError
 from streamer.web.manager.addresses import model_address
 from streamer.web.model_work.kinds import Kind
 from streamer.web.model_work.site import ModelSite
+from streamer.web.model_work.turn import Turn
 from streamer.web.model_work.upload_field import UploadField
 from streamer.web.model_work.uploads import Upload
 from streamer.web.model_work.work_view import WorkView
@@ -35,6 +36,7 @@ class ModelsPage:
     def __init__(self, site: ModelSite, kind: Kind) -> None:
         """Draw it."""
         self._site = site
+        turn = Turn()
         with (
             panel("Add a model", f"{', '.join(kind.suffixes)}; up to {words.size(kind.max_bytes)}"),
             ui.element("div").classes("stack"),
@@ -42,8 +44,8 @@ class ModelsPage:
             with ui.element("div").classes("toolbar"):
                 self._name = ui.input(placeholder="Name (default: the file's)")
                 self._name.props('dense outlined clearable aria-label="Name of the model"')
-            UploadField(site.uploads, kind, "Model to add", self._add)
-            self._work = WorkView(site.bench)
+            UploadField(site.uploads, turn, kind, "Model to add", self._add)
+            self._work = WorkView(site.bench, turn)
         self._table = LiveTable(_COLUMNS, key="name", label="Models")
         self._empty = empty(
             "inventory_2", "No model yet", "Add one above, or keep what the converter made.", "streamer web converter"

@@ -8,6 +8,7 @@ from engine.models.store.records import ModelVersion
 from streamer.web import words
 from streamer.web.model_work.kinds import Kind
 from streamer.web.model_work.site import ModelSite
+from streamer.web.model_work.turn import Turn
 from streamer.web.model_work.upload_field import UploadField
 from streamer.web.model_work.uploads import Upload
 from streamer.web.model_work.work_view import WorkView
@@ -17,12 +18,12 @@ from streamer.web.parts import Prose, Text, panel
 class TrialPanel:
     """Takes a picture, and shows what the model calls it."""
 
-    def __init__(self, site: ModelSite, kind: Kind, name: str, version: ModelVersion) -> None:
+    def __init__(self, site: ModelSite, turn: Turn, kind: Kind, name: str, version: ModelVersion) -> None:
         """Draw it."""
         self._name, self._version = name, version
         with panel("Try it on a picture", f"version {version.short_digest}"), ui.element("div").classes("stack"):
-            UploadField(site.uploads, kind, "Picture to classify", self._classify)
-            self._work = WorkView(site.bench)
+            UploadField(site.uploads, turn, kind, "Picture to classify", self._classify)
+            self._work = WorkView(site.bench, turn)
             self._found = ui.element("div").classes("stack")
 
     async def _classify(self, upload: Upload) -> None:

@@ -8,19 +8,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from messaging.bound_process import bound_to_this
+from streamer.web import words
 from streamer.web.errors import WebError
+from streamer.web.model_work.environment import job_environment
 
 log = logging.getLogger(__name__)
 
 _AT_A_TIME: Final = 2
 _MAX_LINES: Final = 200
-_MAX_LINE_CHARS: Final = 1024 * 1024
+#: An analysis has a hundred or so for each layer.
+_MAX_LINE_CHARS: Final = 8 * 1024 * 1024
 _MAX_SHOWN_CHARS: Final = 500
-_SETTINGS: Final = "STREAMER_"
 
 
 class JobError(WebError):
@@ -118,7 +121,7 @@ class Job:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # libraries write there what a file made them
-                env=_environment(),
+                env=job_environment(os.environ),
                 text=True,
                 start_new_session=True,
             )
@@ -134,7 +137,11 @@ class Job:
                 process.stdin.close()
             except BrokenPipeError:
                 return  # it ended; what it ended with says why
-            while line := process.stdout.readline(_MAX_LINE_CHARS):
+            while line := process.stdout.readline(_MAX_LINE_CHARS + 1):
+                if len(line) > _MAX_LINE_CHARS:
+                    size = words.size(_MAX_LINE_CHARS)
+                    self._fail(f"the answer is larger than {size}: work on this model from the command line")
+                    return
                 self._hear(line)
 
     def _hear(self, line: str) -> None:
@@ -153,17 +160,23 @@ class Job:
                 self._lines = [*self._lines, str(said["say"])[:_MAX_SHOWN_CHARS]][-_MAX_LINES:]
 
     def _time_out(self) -> None:
+        self._fail(
+            f"the work took longer than {self._limits.timeout_s:.0f} s and was ended: start with a longer --job-timeout"
+        )
+
+    def _fail(self, why: str) -> None:
         with self._lock:
-            self._error = self._error or (
-                f"the work took longer than {self._limits.timeout_s:.0f} s and was ended: start with a longer "
-                "--job-timeout"
-            )
+            self._error = self._error or why
             self._kill()
 
     def _kill(self) -> None:
-        """End the process and what it started; the lock is held."""
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """End the process and what it started, also where that alone is left; the lock is held.
+
+        Until it is waited for, which is done once, its number and its group's are nobody else's.
+        """
+        if self._process is not None and self._process.returncode is None:
+            with suppress(PermissionError):  # what macOS says of a group whose processes have all ended
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _end(self, code: int) -> None:
         """Note how it ended; the lock is held."""
@@ -172,12 +185,6 @@ class Job:
         elif self._result is None and not self._error:
             how = f"by signal {-code}" if code < 0 else f"with {code}"
             self._error = f"the work ended {how}: the model may be damaged, or need more than --job-memory"
-
-
-def _environment() -> dict[str, str]:
-    """Return ours without the settings, tokens among them; a process with bounded files writes no bytecode."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
-    return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
 class Workbench:

@@ -2,19 +2,19 @@
 export default {
   template: `<div class="upload" :class="{'is-over': isOver}" @dragover.prevent="isOver = true"
       @dragleave="isOver = false" @drop.prevent="drop">
-    <input ref="file" type="file" class="upload-input" :accept="accept" :aria-label="label" :disabled="isSending"
-      @change="send($refs.file.files[0])">
+    <input ref="file" type="file" class="upload-input" :accept="accept" :aria-label="label"
+      :disabled="isSending || is_held" @change="send($refs.file.files[0])">
     <progress v-if="isSending" class="upload-bar" max="100" :value="percent" aria-label="Sent"></progress>
     <p class="upload-said" :class="{'is-bad': isBad}" role="status" aria-live="polite">{{ said }}</p>
   </div>`,
-  props: { path: String, accept: String, label: String, max_bytes: Number, too_large: String },
+  props: { path: String, accept: String, label: String, max_bytes: Number, too_large: String, is_held: Boolean },
   data() {
     return { isOver: false, isSending: false, isBad: false, percent: 0, said: "" };
   },
   methods: {
     drop(event) {
       this.isOver = false;
-      if (!this.isSending) this.send(event.dataTransfer.files[0]);
+      if (!this.isSending && !this.is_held) this.send(event.dataTransfer.files[0]);
     },
 
     send(file) {

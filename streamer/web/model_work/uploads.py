@@ -1,10 +1,10 @@
 """Files that pages send in: written to disk as they come, bounded in size and number, under names of ours."""
 
-import asyncio
 import secrets
 import shutil
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,11 +14,16 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from streamer.web.connection import be_patient
-from streamer.web.model_work.kinds import HEAD_BYTES, Kind, UploadError, check_head, checked_name, too_large
+from streamer.web.model_work.intake import Intake
+from streamer.web.model_work.kinds import Kind, UploadError, checked_name, too_large
+from streamer.web.model_work.room import DiskUsage, Room
 
 _AT_A_TIME: Final = 4
+#: So many of the largest files have room together, what was made of them included.
+_LARGEST_FILES: Final = 8
 #: Uploads that no page has taken yet; those that are taken go with their page.
 _MAX_KEPT: Final = 8
+_TOO_SLOW: Final = 408
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,24 @@ class Upload:
 class Uploads:
     """Takes files for the pages. Its methods are called on the loop's thread."""
 
-    def __init__(self, kinds: Sequence[Kind]) -> None:
-        """Say what is taken; the folder is there until `close`."""
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        disk_usage: Callable[[Path], DiskUsage] = shutil.disk_usage,
+    ) -> None:
+        """Open the folder, which is there until `close`.
+
+        Args:
+            kinds: What is taken.
+            clock: Tells the time in s.
+            disk_usage: Tells of the disk that a folder is on.
+        """
         self._kinds = {kind.path: kind for kind in kinds}
+        self._clock = clock
         self._root = Path(tempfile.mkdtemp(prefix="streamer-uploads-"))
+        self._room = Room(self._root, _LARGEST_FILES * max(kind.max_bytes for kind in kinds), disk_usage)
         self._waiting: dict[str, Upload] = {}
         self._under_way = 0
 
@@ -105,17 +124,19 @@ class Uploads:
         name = request.query_params.get("name", "")
         suffix = checked_name(kind, name)
         said = request.headers.get("content-length", "")
-        if said.isdigit() and int(said[:19]) > kind.max_bytes:
+        said_bytes = int(said[:19]) if said.isdigit() else 0
+        if said_bytes > kind.max_bytes:
             raise too_large(kind)
         be_patient(request.scope)
-        while len(self._waiting) >= _MAX_KEPT:  # nobody came for the oldest one
-            self._waiting.pop(next(iter(self._waiting))).forget()
+        while len(self._waiting) >= _MAX_KEPT:
+            self._forget_oldest()
         token = secrets.token_urlsafe(16)
         folder = self._root / secrets.token_hex(16)
         try:
+            self._make_room(said_bytes)
             folder.mkdir(mode=0o700)
             path = folder / "file"
-            size_bytes = await _write(request, path, kind, suffix)
+            size_bytes = await Intake(kind, suffix, self._room, self._clock).write(request.stream(), path)
         except OSError as exc:
             shutil.rmtree(folder, ignore_errors=True)
             raise UploadError(507, f"the file cannot be kept here: {exc.strerror}") from exc
@@ -125,26 +146,23 @@ class Uploads:
         self._waiting[token] = Upload(folder, path, name, suffix, size_bytes)
         return token
 
+    def _make_room(self, more_bytes: int) -> None:
+        """Demand room for so many bytes more; files that no page came for make way."""
+        while True:
+            try:
+                self._room.check(more_bytes)
+            except UploadError:
+                if not self._waiting:
+                    raise
+                self._forget_oldest()
+            else:
+                return
 
-async def _write(request: Request, path: Path, kind: Kind, suffix: str) -> int:
-    """Write a body as it comes; return its size in bytes. Its first bytes, and its size, end it at once."""
-    head = bytearray()
-    size_bytes = 0
-    is_checked = False
-    with path.open("xb") as file:
-        async for piece in request.stream():
-            size_bytes += len(piece)
-            if size_bytes > kind.max_bytes:
-                raise too_large(kind)
-            if not is_checked:
-                head += piece[:HEAD_BYTES]
-                if is_checked := len(head) >= HEAD_BYTES:
-                    check_head(kind, suffix, bytes(head))
-            await asyncio.to_thread(file.write, piece)
-    if not is_checked:
-        check_head(kind, suffix, bytes(head))
-    return size_bytes
+    def _forget_oldest(self) -> None:
+        self._waiting.pop(next(iter(self._waiting))).forget()
 
 
 def _refusal(error: UploadError) -> Response:
-    return JSONResponse({"error": str(error)}, error.status)
+    # Who sends by and by would do so for long yet.
+    headers = {"Connection": "close"} if error.status == _TOO_SLOW else None
+    return JSONResponse({"error": str(error)}, error.status, headers)

@@ -5,36 +5,48 @@ from collections.abc import Mapping
 from typing import Any
 
 from nicegui import ui
+from nicegui.element import Element
 
 from streamer.web import words
 from streamer.web.model_work.job import Job, JobError, Workbench
+from streamer.web.model_work.turn import Turn
 from streamer.web.parts import Prose, Text
 
 _LOOK_S = 0.1
 _SHOWN_LINES = 12
 
 
-class WorkView:
-    """Runs a page's jobs, one at a time, and shows how far they are; what goes on ends with the page."""
+class WorkView(Element):
+    """Runs jobs in its page's turn, and shows how far they are; what goes on ends when it is deleted."""
 
-    def __init__(self, bench: Workbench) -> None:
-        """Draw it, with nothing to show yet."""
+    def __init__(self, bench: Workbench, turn: Turn) -> None:
+        """Draw it, with nothing to show yet.
+
+        Args:
+            bench: Starts the jobs.
+            turn: The page's.
+        """
+        super().__init__("div")
         self._bench = bench
+        self._turn = turn
         self._job: Job | None = None
         self._is_left = False
-        with ui.element("div").classes("work") as self._box:
+        with self.classes("work"):
             with ui.element("div").classes("toolbar"):
                 self._spinner = ui.spinner(size="20px")
                 self._said = Prose("p").props('role="status" aria-live="polite"').classes("work-said")
                 self._cancel = ui.button("Cancel", on_click=self._stop).props("flat no-caps dense")
             self._lines = Text("pre").classes("work-lines").props('role="log" aria-label="Progress"')
-        self._box.set_visibility(False)
-        ui.context.client.on_delete(self._leave)
+        self.set_visibility(False)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a job runs."""
-        return self._job is not None
+    def may_begin(self) -> bool:
+        """Tell whether the page may begin something; where something goes on, that is shown."""
+        if self._is_left:
+            return False
+        if self._turn.is_taken:
+            show = self._end if self._job is None else self._show
+            show("One thing at a time: wait for what goes on, or cancel it.", "is-bad")
+        return not self._turn.is_taken
 
     async def run(
         self, what: str, task: str, /, *, names: Mapping[str, str] | None = None, **arguments: Any
@@ -47,9 +59,9 @@ class WorkView:
             names: What paths are called before people.
             **arguments: The task's.
         """
-        if self.is_busy:
-            self._show("one thing at a time: wait for it, or cancel it", "is-bad")
+        if not self.may_begin():
             return None
+        self._turn.is_taken = True
         try:
             self._job = self._bench.start(task, names=names, **arguments)
             self._begin(what)
@@ -61,11 +73,11 @@ class WorkView:
             self._draw_lines(self._job)
             result = self._job.result()
         except JobError as exc:
-            if not self._is_left:
-                self._end(words.sentence(str(exc)), "is-bad")
+            self._end(words.sentence(str(exc)), "is-bad")
             return None
         finally:
             self._job = None
+            self._turn.is_taken = False
         self._end("", "")
         return result
 
@@ -82,6 +94,8 @@ class WorkView:
 
     def _end(self, text: str, tone: str) -> None:
         """Show what came of it; the lines before stay where it went wrong."""
+        if self._is_left:
+            return
         self._show(text, tone)
         self._spinner.set_visibility(False)
         self._cancel.set_visibility(False)
@@ -90,7 +104,7 @@ class WorkView:
     def _show(self, text: str, tone: str) -> None:
         self._said.show(text)
         self._said.classes(replace=f"work-said {tone}")
-        self._box.set_visibility(bool(text))
+        self.set_visibility(bool(text))
 
     def _draw_lines(self, job: Job) -> None:
         if not self._is_left:
@@ -100,6 +114,8 @@ class WorkView:
         if self._job is not None:
             self._job.cancel()
 
-    def _leave(self) -> None:
+    def _handle_delete(self) -> None:
+        """Let go: the page is left, or shows something else."""
         self._is_left = True
         self._stop()
+        super()._handle_delete()
