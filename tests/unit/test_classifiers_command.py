@@ -27,6 +27,7 @@ from streamer.cli.classifier import COMMAND
 from streamer.cli.command import UsageError, make_parser, parse
 from streamer.cli.main import main
 from streamer.terminal import is_harmless
+from tests.fakes import commands
 from tests.fakes.programs import ROOT, environ
 from tests.fakes.qaic.sdk import installed, nothing_installed
 from tests.fakes.waiting import DEADLINE_S, wait_until
@@ -62,10 +63,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    code, (out, err) = main(["classifier", *words]), capsys.readouterr()
-    assert (code, out) == (2, ""), err
-    assert err.count("\n") == 1, err
-    return err
+    return commands.error_of(capsys, "classifier", *words)
 
 
 # What is said on the command line.

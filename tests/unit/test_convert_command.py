@@ -7,6 +7,7 @@ import pytest
 
 from engine.models.npz import save_npz
 from streamer.cli.main import main
+from tests.fakes import commands
 from tests.fakes.onnx_models import TinyClassifier
 
 
@@ -20,10 +21,7 @@ def npz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(["convert", *words]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1, error
-    return error
+    return commands.error_of(capsys, "convert", *words)
 
 
 @pytest.mark.usefixtures("npz")

@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from engine.pipeline.statistics import Durations, StepStatistics
-from streamer.cli.main import main
 from streamer.pipeline_picture import bars, svg
+from tests.fakes.commands import error_of, json_of, output_of
 from tests.fakes.onnx_models import TinyClassifier
 
 PIPELINE = """
@@ -31,23 +30,6 @@ use = "labels"
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def output_of(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
-    assert main(list(words)) == code, capsys.readouterr().err
-    return capsys.readouterr().out
-
-
-def json_of(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(output_of(capsys, *words, "--json").splitlines()[-1])
-    return found
-
-
-def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(list(words)) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    return error
 
 
 def test_a_benchmark_gives_the_four_values(capsys: pytest.CaptureFixture[str]) -> None:

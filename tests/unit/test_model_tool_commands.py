@@ -1,8 +1,6 @@
 """`streamer optimize`, `quantize`, `visualize` and `analyze`: for people, for programs, and what they refuse."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from streamer import (
 )
 from streamer.cli.main import COMMANDS, main
 from streamer.recent_frames import starts_of
+from tests.fakes.commands import error_of, json_of, output_of
 from tests.fakes.conv_models import parameters_of, save_conv
 
 TOOLS = ("optimize", "quantize", "visualize", "analyze")
@@ -32,23 +31,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def output_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(list(words)) == 0, capsys.readouterr().err
-    return capsys.readouterr().out
-
-
-def json_of(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(output_of(capsys, *words, "--json").splitlines()[-1])
-    return found
-
-
-def error_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(list(words)) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    return error
 
 
 @pytest.mark.parametrize("tool", TOOLS)

@@ -1,6 +1,5 @@
 """`streamer plan` without a measurement: its figures, its errors, its commands and its picture."""
 
-import json
 import math
 import re
 import shlex
@@ -29,6 +28,7 @@ from streamer.sizing.measure import REFERENCE
 from streamer.sizing.plan import make_plan
 from streamer.sizing.report import as_json
 from streamer.sizing.wish import Wish
+from tests.fakes.commands import json_of, output_of
 
 WISH = ("plan", "--cameras", "300", "--fps", "5", "--model", "resnet50", "--latency-budget", "200ms", "--no-measure")
 
@@ -36,16 +36,6 @@ WISH = ("plan", "--cameras", "300", "--fps", "5", "--model", "resnet50", "--late
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def output_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(list(words)) == 0, capsys.readouterr().err
-    return capsys.readouterr().out
-
-
-def json_of(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(output_of(capsys, *words, "--json").splitlines()[-1])
-    return found
 
 
 def test_a_plan_has_all_its_figures_and_the_same_ones_every_time(capsys: pytest.CaptureFixture[str]) -> None:
