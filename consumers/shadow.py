@@ -17,6 +17,7 @@ from consumers.running_model import RunningModel
 from engine.errors import ModelError, first_line
 from engine.images.decode import decode_into
 from engine.models.classifier import Classifier
+from engine.models.store.records import SHORT_DIGEST
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Shadow:
         self._queue: Queue[tuple[list[PolledFrame], list[str]] | None] = Queue(_WAITING)
         self._opened: Future[RunningModel] = Future()
         self._has_failed = False
+        self._lacks_class = False
         self._thread = Thread(target=self._run, name="shadow model", daemon=True)
 
     def open(self) -> Agreement:
@@ -53,6 +55,12 @@ class Shadow:
         self._thread.start()
         model = self._opened.result()
         self.agreement = Agreement(model.spec)
+        log.info(
+            "shadow model %s, version %s, gets the same frames (%d classes); its labels are compared and not published",
+            model.spec.name,
+            model.spec.digest.removeprefix("sha256:")[:SHORT_DIGEST],
+            len(model.spec.labels),
+        )
         return self.agreement
 
     def offer(self, batch: Batch) -> None:
@@ -131,6 +139,13 @@ class Shadow:
                     first_line(exc),
                 )
             return
+        if not self._lacks_class and (lacking := set(labels).difference(model.spec.labels)):
+            self._lacks_class = True
+            log.warning(
+                "shadow model %s has no class %s, which is published: of such frames it never agrees",
+                model.spec.name,
+                min(lacking),
+            )
         agreed = sum(ours == theirs for ours, theirs in zip(answers, labels, strict=True))
         self.agreement.add("agreed", agreed)
         self.agreement.add("disagreed", count - agreed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import NoReturn
@@ -107,6 +108,18 @@ def test_a_shadow_that_fails_is_said_once_and_counted(bench: Bench, caplog: pyte
     shadow.close(DEADLINE_S)
     assert shadow.agreement.counts() == {"agreed": 0, "disagreed": 3, "dropped": 0, "failed": 6}
     assert len([line for line in caplog.messages if "shadow model model failed 3 frames" in line]) == 1
+
+
+def test_a_shadow_whose_classes_are_others_is_said_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    shadow = bench.shadow(Script())
+    batch = bench.batch()
+    spec = replace(bench.first.spec, labels=("moth", *bench.first.spec.labels[1:]))
+    batch = replace(batch, model=RunningModel(replace(bench.opened(ScriptedBackend()), spec=spec), 4))
+    for _ in range(2):
+        shadow.offer(batch)
+    shadow.close(DEADLINE_S)
+    assert shadow.agreement.counts()["disagreed"] == 6
+    assert len([line for line in caplog.messages if "has no class moth, which is published" in line]) == 1
 
 
 def refuse() -> NoReturn:
