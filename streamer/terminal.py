@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _MAX_CELL_CHARS = 1000
+_MAX_STATUS_CHARS = 300
 _WIDTH_OF_A_FILE = 10_000
 #: Columns that may fold keep that much.
 _MIN_COLUMN_WIDTH = 8
@@ -91,9 +92,13 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
     Gives a function that says what goes on now.
     """
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(what) as status:
-        yield status.update
+    def plain(words: str) -> Text:
+        return Text(harmless(words, _MAX_STATUS_CHARS))  # no markup, and no escapes: names of files are among them
+
+    with Console(stderr=True).status(plain(what)) as status:
+        yield lambda words: status.update(plain(words))
 
 
 def print_json(value: Any) -> None:

@@ -28,6 +28,7 @@ from engine.errors import ModelError
 
 _CHANNELS = 3
 _MAX_SIDE_PX = 8192
+_MAX_TEXT_BYTES = 16 * 1024**2
 _PREPROCESSING_KEYS = {"short_side", "crop", "mean", "std", "layout", "dtype"}
 _KEYS = {"name", "labels", "labels_file", "activation", "preprocessing"}
 
@@ -88,11 +89,25 @@ def from_toml(model: Path) -> ModelDescription:
     for path in (model.with_suffix(".toml"), model.parent / "model.toml"):
         if path.is_file():
             try:
-                values = tomllib.loads(path.read_text(encoding="utf-8"))
+                values = tomllib.loads(_text_of(path))
             except (OSError, ValueError, RecursionError) as exc:
                 raise ModelError(f"{path} cannot be read: {exc}") from exc
             return _describe(values, str(path), path.parent)
     return ModelDescription()
+
+
+def _text_of(path: Path) -> str:
+    """Return a short text file's content.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too long, or no text.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MAX_TEXT_BYTES + 1)
+    if len(content) > _MAX_TEXT_BYTES:
+        raise ValueError(f"it has more than {_MAX_TEXT_BYTES:,} bytes")
+    return content.decode("utf-8-sig")
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -102,7 +117,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         ModelError: It cannot be read, or is empty.
     """
     try:
-        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+        labels = tuple(line.strip() for line in _text_of(path).splitlines() if line.strip())
     except (OSError, ValueError) as exc:
         raise ModelError(f"cannot read the labels in {path}: {exc}") from exc
     if not labels:

@@ -34,6 +34,7 @@ TORCH_SUFFIXES = frozenset(suffix for suffix, kind in _KIND_BY_SUFFIX.items() if
 #: `file_identifier` of a TFLite model, after the offset of its root. Source: tensorflow/tensorflow,
 #: tensorflow/compiler/mlir/lite/schema/schema.fbs.
 TFLITE_MAGIC = b"TFL3"
+TFLITE_HINT = "`streamer convert` makes an .onnx of it"
 #: How a pickle of protocol 2 or later begins. Source: python/cpython, Lib/pickle.py, PROTO.
 PICKLE_MAGIC = b"\x80"
 #: How an archive begins with its first member. Source: PKWARE, APPNOTE.TXT, 4.3.7.
@@ -89,6 +90,8 @@ def locate_model(name: str | os.PathLike[str]) -> ModelFile:
     except (OSError, RuntimeError, ValueError) as exc:
         raise ModelError(f"the model {text} cannot be read: {exc}: {_HINT}") from exc
     kind = _KIND_BY_SUFFIX.get(path.suffix.lower()) or _kind_by_content(path)
+    if kind is None and is_tflite(path):
+        raise ModelError(f"{path} is a TFLite model, which no back end runs: {TFLITE_HINT}")
     if kind is None:
         raise ModelError(f"{path} is no model that is known: {_HINT}, a QPC (.bin) or an .npz")
     return ModelFile(path, kind)
@@ -124,6 +127,16 @@ def _kind_by_content(path: Path) -> ModelKind | None:
         if head[2] in _ONNX_NEXT_TAGS:
             return "onnx"
     return "qpc" if path.name.startswith("programqpc") else None
+
+
+def is_tflite(path: Path) -> bool:
+    """Tell by its mark whether a file is a TFLite model.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(8)[4:] == TFLITE_MAGIC
 
 
 @contextmanager

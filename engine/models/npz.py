@@ -25,6 +25,8 @@ _GRAPH = "@graph"
 _SUFFIX = ".npy"
 _VERSION = 1
 _MAX_MEMBERS = 100_000
+#: The graph stands without its weights.
+_MAX_GRAPH_BYTES = 256 * 1024**2
 #: More than the header of a member takes.
 _HEADER_BYTES = 1024
 #: One date for all, so that the same model gives the same file.
@@ -102,6 +104,8 @@ def _read(archive: zipfile.ZipFile, max_bytes: int) -> dict[str, NDArray[np.gene
     for needed in (_FORMAT, _GRAPH):
         if needed + _SUFFIX not in names:
             raise ValueError(f"it has no {needed}: it was not written as a model")
+        if archive.getinfo(needed + _SUFFIX).file_size > _MAX_GRAPH_BYTES:
+            raise ValueError(f"its {needed} has more than {_MAX_GRAPH_BYTES:,} bytes")
     members = {}
     for entry in entries:
         name = entry.filename.removesuffix(_SUFFIX)

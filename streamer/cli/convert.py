@@ -4,7 +4,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 
 from streamer.cli.command import Call, Command
-from streamer.cli.model_tools import add_json_flag, comparison_rows, say_notes
+from streamer.cli.model_tools import REPLACES, add_json_flag, comparison_rows, say_notes
 from streamer.cli.output_file import writable
 
 
@@ -27,7 +27,7 @@ def _run(call: Call) -> int:
     if arguments.json:
         print_json(result.as_json())
     else:
-        print_table(f"{source} → {target}, for {result.format}", ("", "value"), comparison_rows(result.comparison))
+        print_table(f"{source} → {target}", ("", "value"), comparison_rows(result.comparison))
     return 0
 
 
@@ -41,7 +41,7 @@ def _shape(text: str) -> tuple[int, ...]:
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="a .pt, .pth, .pt2, .tflite, .onnx or .npz file, or `workpiece`")
-    parser.add_argument("target", metavar="OUT", type=writable, help="the file to make: .onnx or .npz")
+    parser.add_argument("target", metavar="OUT", type=writable, help=f"the file to make: .onnx or .npz{REPLACES}")
     parser.add_argument(
         "--format", choices=("onnx", "tinygrad"), help="what to write (default: as the name of OUT ends)"
     )

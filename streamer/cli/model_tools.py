@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine.models.tools.comparison import Comparison
 
+#: What stands for OUT in each command's help.
+REPLACES = "; one that is there is replaced"
+_SHOWN_PART = 0.0001
+
 
 def add_json_flag(parser: ArgumentParser) -> None:
     """Add `--json`."""
@@ -17,13 +21,13 @@ def comparison_rows(comparison: "Comparison") -> list[tuple[str, str]]:
     """Return the lines of a table that say how the second model compares with the first."""
     smaller = comparison.size_after_bytes / max(1, comparison.size_before_bytes)
     agreement = comparison.top_class_agreement
+    part = comparison.max_relative_difference
+    shown = f"{part:.2%}" if part >= _SHOWN_PART else f"under {_SHOWN_PART:.2%}"
+    gap = f"{comparison.max_abs_difference:.3g} ({shown} of the largest value)" if part else "none"
     return [
         ("size", f"{comparison.size_before_bytes:,} → {comparison.size_after_bytes:,} bytes ({smaller:.0%})"),
         ("time of a run", f"{comparison.latency_before_ms:.3f} → {comparison.latency_after_ms:.3f} ms"),
-        (
-            "largest difference",
-            f"{comparison.max_abs_difference:.3g} ({comparison.max_relative_difference:.2%} of the largest value)",
-        ),
+        ("largest difference", gap),
         ("same top class", "–" if agreement is None else f"{agreement:.1%} of {comparison.samples} inputs"),
     ]
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.settings import ModelStoreSettings
+from engine.models.files import TFLITE_HINT
+from engine.models.store.names import COPIES
 from streamer.cli.command import Call, Command
 from streamer.cli.model_tools import add_json_flag
 from streamer.terminal import harmless, print_json, print_table, working
@@ -59,8 +61,15 @@ def _add(call: Call) -> int:
     stored, version = added.model, added.version
     is_current = stored.current == version
     then = "" if is_current else f": `streamer models use {stored.name} {version.short_digest}` makes it so"
+    already = "" if added.is_new else "was there already, and "
+    if arguments.name is None and stored.name in COPIES:
+        print(f"it is called {stored.name}, for {COPIES[stored.name]} is the built-in model's name", file=sys.stderr)
+    if version.suffix == ".tflite":
+        print(f"no consumer runs a TFLite model: {TFLITE_HINT}", file=sys.stderr)
     return _tell(
-        call, stored, f"version {version.short_digest} is {'the' if is_current else 'not the'} current one{then}"
+        call,
+        stored,
+        f"version {version.short_digest} {already}is {'the' if is_current else 'not the'} current one{then}",
     )
 
 
@@ -77,11 +86,12 @@ def _rename(call: Call) -> int:
 def _delete(call: Call) -> int:
     name, digest = call.arguments.name, call.arguments.digest
     store = _store(call)
-    store.delete(name, digest)
+    count = store.delete(name, digest)
     if call.arguments.json:
         print_json({"deleted": name, "digest": digest})
     else:
-        print(f"model {harmless(name)}: {'deleted' if digest is None else f'version {harmless(digest)} deleted'}")
+        versions = "1 version" if count == 1 else f"all {count} versions"
+        print(f"model {harmless(name)}: {versions if digest is None else f'version {harmless(digest)}'} deleted")
     return 0
 
 
@@ -109,7 +119,7 @@ def _model_flags(parser: ArgumentParser) -> None:
 
 
 def _add_flags(parser: ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", type=Path, help="an .onnx, an .npz, a .tflite or a QPC (.bin)")
+    parser.add_argument("file", metavar="FILE", type=Path, help="an .onnx, an .npz, a QPC (.bin) or a .tflite")
     parser.add_argument("--name", help="the model that it is a version of (default: made of the file's name)")
     parser.add_argument("--use", action="store_true", help="make it the current version")
     parser.add_argument("--origin", default="streamer models add", help="where it comes from, in a line")
@@ -147,7 +157,7 @@ COMMAND = Command(
             examples="streamer models list\nstreamer models list --json",
         ),
         "add": Command(
-            help="Copy a model's file into the store, as a version of a name.\n\n"
+            help="Copy a model's file into the store, as a version of a name. No consumer runs a .tflite.\n\n"
             "The first version of a name is its current one; later ones are made current by `use`, or by --use.",
             run=_add,
             settings=_SETTINGS,
@@ -169,7 +179,7 @@ COMMAND = Command(
             examples="streamer models rename bottles bottles-line-2",
         ),
         "delete": Command(
-            help="Delete a model, or one version that is not the current one.",
+            help="Delete a model with all its versions, or one version that is not the current one.",
             run=_delete,
             settings=_SETTINGS,
             add_arguments=_delete_flags,

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from streamer.cli.command import Call, Command
-from streamer.cli.model_tools import add_json_flag, comparison_rows, say_notes
+from streamer.cli.model_tools import REPLACES, add_json_flag, comparison_rows, say_notes
 from streamer.cli.output_file import writable
 
 
@@ -26,7 +26,7 @@ def _run(call: Call) -> int:
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="an .onnx, .npz or .tflite file, or `workpiece`")
-    parser.add_argument("target", metavar="OUT", type=writable, help="the file to make, of the same kind")
+    parser.add_argument("target", metavar="OUT", type=writable, help=f"the file to make, of the same kind{REPLACES}")
     parser.add_argument("--level", type=int, default=2, choices=range(4), help="how far, 0–3 (default: 2)")
     add_json_flag(parser)
 

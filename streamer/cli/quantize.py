@@ -5,7 +5,7 @@ from pathlib import Path
 
 from config.settings import KafkaSettings
 from streamer.cli.command import Call, Command, UsageError
-from streamer.cli.model_tools import add_json_flag, comparison_rows, say_notes
+from streamer.cli.model_tools import REPLACES, add_json_flag, comparison_rows, say_notes
 from streamer.cli.output_file import writable
 
 _MAX_FRAMES = 512
@@ -43,7 +43,7 @@ def _frame_count(text: str) -> int:
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="an .onnx, .npz or .tflite file in floats, or `workpiece`")
-    parser.add_argument("target", metavar="OUT", type=writable, help="the file to make, of the same kind")
+    parser.add_argument("target", metavar="OUT", type=writable, help=f"the file to make, of the same kind{REPLACES}")
     parser.add_argument("--type", default="int8", choices=("int8",), help="of weights and values (default: int8)")
     parser.add_argument(
         "--calibration", metavar="DIR", type=Path, help="pictures, on which the ranges of values are measured"

@@ -13,7 +13,7 @@ _SUFFIXES = (".png", ".svg")
 
 def _run(call: Call) -> int:
     from engine.models.tools.visualization import visualize_model
-    from streamer.terminal import print_json, working
+    from streamer.terminal import harmless, print_json, working
 
     arguments = call.arguments
     source, output = arguments.source, Path(arguments.output)
@@ -23,7 +23,7 @@ def _run(call: Call) -> int:
     if arguments.json:
         print_json({"source": source, "type": arguments.type, "output": str(output), "size_bytes": size_bytes})
     else:
-        print(f"{size_bytes:,} bytes written to {output}", file=sys.stderr)
+        print(f"{size_bytes:,} bytes written to {harmless(str(output))}", file=sys.stderr)
     return 0
 
 

@@ -23,6 +23,7 @@ from tests.browser.model_pages import (
     with_outside_weights,
 )
 from tests.browser.test_dashboard import press, sees, text_of
+from tests.fakes.tflite_models import save_tiny_tflite
 from tests.fakes.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -113,6 +114,17 @@ def test_what_is_in_a_model_is_shown(place: Place, browser: Chrome, bottles: str
     assert len(scores) >= 3
     assert browser.execute_script("return document.scrollingElement.scrollWidth") <= 390
     assert console_of(browser) == []
+
+
+def test_a_tflite_model_is_kept_and_no_consumer_is_named_for_it(place: Place, browser: Chrome, tmp_path: Path) -> None:
+    place.store.add(save_tiny_tflite(tmp_path / "flat.tflite"), origin="upload")
+    browser.get(f"{place.address}model?name=flat")
+    sees(browser, "none runs a TFLite model")
+    picture = tmp_path / "red.png"
+    Image.new("RGB", (20, 20), (200, 30, 3)).save(picture)
+    give_file(browser, "Picture to classify", picture)
+    sees(browser, "Model flat is a TFLite model, which no back end runs")
+    place.store.delete("flat")
 
 
 def test_two_models_are_compared(place: Place, browser: Chrome, bottles: str) -> None:

@@ -1,7 +1,9 @@
 """`analyze_model`: the figures are right, and back ends say for themselves whether they run it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from onnx import TensorProto, helper
@@ -15,6 +17,8 @@ from engine.models.tools.backend_check import check_backends
 from engine.models.tools.layer_times import layer_times
 from engine.models.tools.layers import read_layers
 from engine.models.tools.quantization import quantize_model
+from engine.models.tools.tflite_graph import packed, parse_tflite
+from engine.models.tools.visualization import visualize_model_weights
 from tests.fakes.conv_models import macs_of, parameters_of, save_conv
 from tests.fakes.onnx_models import TinyClassifier, save, save_unsupported_operator
 from tests.fakes.optional_backends import need
@@ -75,6 +79,68 @@ def test_tflite_is_counted(tmp_path: Path) -> None:
     assert any("LiteRT tells none" in note for note in found.notes)
     assert set(found.backends) == set(backend_names())
     assert all("streamer convert" in why for why in found.backends.values())
+
+
+@pytest.mark.parametrize("list_of", ["operators", "tensors"])
+def test_tflite_that_leads_to_one_place_many_times_is_refused(tmp_path: Path, list_of: str) -> None:
+    path = save_tiny_tflite(tmp_path / "model.tflite")
+    model = parse_tflite(path)
+    same = getattr(model.subgraphs[0], list_of)[0]
+    same.Pack = once(same.Pack)
+    setattr(model.subgraphs[0], list_of, [same] * 2000)
+    path.write_bytes(packed(model))
+    with pytest.raises(ModelError, match="no complete TFLite file"):
+        read_layers(path)
+
+
+def once(pack: Callable[[Any], int]) -> Callable[[Any], int]:
+    """Return a function that packs a part for the first time, and gives its place ever after."""
+    places: list[int] = []
+
+    def packing(builder: Any) -> int:
+        places[:] = places or [pack(builder)]
+        return places[0]
+
+    return packing
+
+
+def test_shapes_of_numbers_that_grow_without_end_are_not_followed(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Shape", ["x"], ["s0"])]
+    nodes += [helper.make_node("Concat", [f"s{number}"] * 2, [f"s{number + 1}"], axis=0) for number in range(40)]
+    nodes.append(helper.make_node("ConstantOfShape", ["s40"], ["y"]))
+    path = save(
+        tmp_path / "model.onnx",
+        nodes,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    assert len(read_layers(path).layers) == 42
+
+
+@pytest.mark.parametrize("numbers", [[-1e308, 1e308], [1e16, 1e16 + 2]])
+def test_weights_far_apart_or_next_to_each_other_are_drawn(tmp_path: Path, numbers: list[float]) -> None:
+    path = save(
+        tmp_path / "model.onnx",
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, [1, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, [1, 1])],
+        [helper.make_tensor("w", TensorProto.DOUBLE, [2, 1], numbers)],
+    )
+    visualize_model_weights(path, tmp_path / "weights.png")
+    assert (tmp_path / "weights.png").stat().st_size > 0
+
+
+def test_weights_that_are_shorter_than_said_are_refused_in_a_line(tmp_path: Path) -> None:
+    short = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2, 1], raw_data=b"abc")
+    path = save(
+        tmp_path / "model.onnx",
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1])],
+        [short],
+    )
+    with pytest.raises(ModelError, match="is damaged"):
+        read_layers(path)
 
 
 def test_equal_weights_of_tflite_count_once(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine.errors import ModelError, OptionsError
 from engine.models.npz import save_npz
-from engine.models.tools.comparison import compare_models, open_model, sample_inputs
+from engine.models.tools.comparison import Comparison, compare_models, open_model, sample_inputs
 from tests.fakes.optional_backends import need
 
 CLASSES = 5
@@ -149,3 +149,21 @@ def test_progress_is_told(weights: np.ndarray, tmp_path: Path) -> None:
     said: list[str] = []
     compare_models(path, path, samples=2, on_progress=said.append)
     assert said == ["comparing: run 1 of 2", "comparing: run 2 of 2"]
+
+
+@pytest.mark.parametrize(
+    ("gap", "agreement", "remarks"),
+    [
+        (0.001, 1.0, []),
+        (0.05, None, ["answers differ by up to 5.00% of the largest value"]),
+        (0.1, 0.9, ["answers differ by up to 10.00% of the largest value"]),
+        (0.2, None, ["WARNING: answers differ by up to 20.00% of the largest value: try it on real data"]),
+        (0.0, 0.375, ["WARNING: answers differ by up to 0.00% of the largest value, and 37.5% of 16 inputs have"]),
+        (math.inf, 1.0, ["WARNING: answers differ without bound, and 100.0% of 16 inputs have"]),
+        (math.nan, 1.0, ["WARNING: "]),
+    ],
+)
+def test_what_has_to_be_known_is_remarked(gap: float, agreement: float | None, remarks: list[str]) -> None:
+    found = Comparison(16, gap, gap, agreement, 1, 1, 1, 1).remarks()
+    assert len(found) == len(remarks)
+    assert all(said.startswith(begin) for said, begin in zip(found, remarks, strict=True))

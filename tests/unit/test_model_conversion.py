@@ -161,13 +161,13 @@ def test_an_archive_of_torch_export_keeps_its_names_and_its_open_batch(exported:
     assert names_of(result.destination) == (["pixels"], ["linear"])
     with open_model(result.destination) as model:
         assert model.inputs[0].shape == (None, *SHAPE[1:])
-    with pytest.raises(OptionsError, match="leave --input-shape out"):
+    with pytest.raises(OptionsError, match="leave the input shape out"):
         convert_model(exported, tmp_path / "model.onnx", input_shape=SHAPE)
 
 
 def test_a_state_dicts_architecture_is_found_by_its_keys(squeezenet: Path, tmp_path: Path) -> None:
     result = convert_model(squeezenet, tmp_path / "model.onnx", input_shape=(1, 3, 32, 32))
-    assert result.notes == ("the weights are those of squeezenet1_1, with 7 classes: --architecture says another",)
+    assert result.notes == ("the weights are those of squeezenet1_1, with 7 classes: name another architecture if not",)
     assert result.comparison.max_relative_difference < FLOAT_BOUND
     assert names_of(result.destination) == (["input"], ["output"])
     weights = {entry.name: tuple(entry.dims) for entry in onnx.load(result.destination).graph.initializer}
@@ -307,6 +307,9 @@ def test_torch_is_given_what_was_looked_at_and_nothing_else(exported: Path, tmp_
         b'f = getattr(torch, "\\x73ave")',
         b"def __setstate__(self, state):\n  pass",
         b"x = torch.from_file",
+        b'x = ops.image.read_file("secret")',
+        b'x = getattr(ops, "image").read_file("secret")',
+        b"x = ops.anybodys.operator(x)",
     ],
 )
 @pytest.mark.parametrize("suffix", ["py", "PY"])
@@ -338,6 +341,16 @@ def test_torchscript_that_touches_files_is_refused(torch: Any, tmp_path: Path) -
         convert_model(tmp_path / "model.pt", tmp_path / "model.onnx")
 
 
+def test_code_that_unpacks_to_too_much_is_refused(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.models.tools.torch_archive._MAX_GRAPH_BYTES", 100_000)
+    assert torch_kind(script) == "torchscript"
+    path = rewritten(script, tmp_path / "model.pt", lambda _, content: content, code__long_DOT_py=b"#" * 100_000)
+    with pytest.raises(ModelError, match="more than 100,000 bytes of code"):
+        torch_kind(path)
+
+
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.models.tools.torch_archive._MAX_BYTES", 10_000)
     with zipfile.ZipFile(tmp_path / "model.pt", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -348,11 +361,11 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch:
 
 
 def test_a_shape_that_is_not_known_is_guessed_and_said_or_asked_for(torch: Any, script: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match=r"does not take an input of 1,3,224,224: .*give --input-shape"):
+    with pytest.raises(OptionsError, match=r"does not take an input of 1,3,224,224: .*give an input shape"):
         convert_model(script, tmp_path / "model.onnx")
     torch.jit.trace(torch.nn.Linear(6, 2), torch.zeros(1, 6)).save(str(tmp_path / "model.pt"))
     result = convert_model(tmp_path / "model.pt", tmp_path / "model.onnx")
-    assert result.notes == ("an input of 1,6 is assumed: --input-shape says another",)
+    assert result.notes == ("an input of 1,6 is assumed: give its shape where it takes another",)
 
 
 def test_onnx_becomes_tinygrads_npz_and_back(tmp_path: Path) -> None:
@@ -408,7 +421,7 @@ def test_a_result_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypa
         ("a.xml", "b.onnx", None, ModelError, "its name ends in none of"),
         ("none.onnx", "b.npz", None, ModelNotFoundError, r"no model file .*none\.onnx"),
         ("a.onnx", "none/b.npz", None, OptionsError, "there is no directory"),
-        ("broken.pt", "b.onnx", None, ModelError, r"broken\.pt"),
+        ("broken.pt", "b.onnx", None, ModelError, r"broken\.pt is no file of torch's: .* neither a whole archive"),
         ("broken.tflite", "b.onnx", None, ModelError, r"broken\.tflite is no TFLite model"),
     ],
 )

@@ -66,6 +66,13 @@ def test_what_is_not_there_is_named(tmp_path: Path, name: str) -> None:
         locate_model(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["model.tflite", "model"])
+def test_a_tflite_model_has_to_be_converted(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x1c\0\0\0TFL3" + b"\0" * 64)
+    with pytest.raises(ModelError, match="is a TFLite model, which no back end runs: `streamer convert` makes"):
+        locate_model(tmp_path / name)
+
+
 def save_with_external_data(folder: Path, location: str, *, in_subgraph: bool = False) -> Path:
     """A model whose weights are said to be kept at `location`."""
     weights = numpy_helper.from_array(np.ones((3, 4), np.float32), "weights")

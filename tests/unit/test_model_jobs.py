@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ModelError
+from engine.errors import ModelError, OptionsError
 from streamer.web.model_work import tasks
 from streamer.web.model_work.environment import job_environment
 from streamer.web.model_work.job import Job, JobError, JobLimits, Workbench
+from tests.fakes.conv_models import save_conv
 from tests.fakes.waiting import wait_until
 
 LIMITS = JobLimits(timeout_s=60, memory_bytes=4 * 1024**3, file_bytes=1024**3)
@@ -159,3 +160,25 @@ def test_a_program_of_torchs_is_not_opened_for_whoever_sends_it(tmp_path: Path) 
                 tasks.check(lambda _: None, path=str(path), name="bottles.pt", suffix=".pt")
         else:
             assert tasks.check(lambda _: None, path=str(path), name="bottles.pt", suffix=".pt") == {"suffix": ".pt"}
+
+
+def converted(source: Path, suffix: str, level: int) -> list[str]:
+    """Optimise and quantise a model as the page does; return the steps."""
+    done = tasks.convert(
+        lambda _: None,
+        source=str(source),
+        destination=str(source.with_name(f"made{suffix}")),
+        optimization_level=level,
+        is_quantized=True,
+        architecture=None,
+        input_shape=None,
+    )
+    return [step["what"] for step in done["steps"]]
+
+
+def test_what_is_optimised_for_this_processor_is_quantised_before(tmp_path: Path) -> None:
+    source = save_conv(tmp_path / "conv.onnx")
+    assert converted(source, ".onnx", 2) == ["optimised, level 2", "quantised to int8"]
+    assert converted(source, ".onnx", 3) == ["quantised to int8", "optimised, level 3"]
+    with pytest.raises(OptionsError, match="level 3 makes operators that only ONNX Runtime has"):
+        converted(source, ".npz", 3)

@@ -7,6 +7,7 @@ import pytest
 from engine.models.store.records import ModelVersion, StoredModel
 from streamer.web.converter.page import read_shape
 from streamer.web.manager.look import _MAX_PICTURE_BYTES, picture_shelf
+from streamer.web.manager.model_page import for_consumer
 from streamer.web.manager.models_page import row_of
 from streamer.web.model_work.reports import comparison_facts
 
@@ -49,6 +50,15 @@ def test_a_row_tells_of_the_current_version(tmp_path: Path) -> None:
     row = row_of(StoredModel("caps", (newer, older), older, ()))
     assert (row["current"], row["size"], row["versions"], row["added"]) == ("a" * 12, "20 B", 2, "2026-11-22 04:36")
     assert row["name_link"] == "/model?name=caps"
+
+
+def test_no_consumer_is_named_for_what_none_runs(tmp_path: Path) -> None:
+    onnx, tflite = (
+        ModelVersion("a" * 64, suffix, 10, "2026-11-22T04:36:51Z", "upload", "a", tmp_path)
+        for suffix in (".onnx", ".tflite")
+    )
+    assert for_consumer(StoredModel("caps", (onnx,), onnx, ())) == "streamer consume --model caps"
+    assert "`streamer convert`, makes an .onnx of it" in for_consumer(StoredModel("caps", (tflite,), tflite, ()))
 
 
 def test_a_few_of_the_largest_pictures_are_kept_at_a_time() -> None:

@@ -20,6 +20,7 @@ from engine.models.onnx_file import read_onnx
 from engine.models.tools.calibration import Calibration
 from engine.models.tools.comparison import open_model
 from engine.models.tools.layers import read_layers
+from engine.models.tools.optimization import optimize_model
 from engine.models.tools.quantization import quantize_model
 from tests.fakes.conv_models import save_conv
 from tests.fakes.onnx_models import save_two_inputs
@@ -199,6 +200,30 @@ def test_a_quantised_model_is_not_quantised_again(source: Path, tmp_path: Path) 
     made = quantize_model(source, tmp_path / "int8.onnx", calibration=inputs(2))
     with pytest.raises(ModelError, match="is quantised already"):
         quantize_model(made.destination, tmp_path / "twice.onnx", calibration=inputs(2))
+
+
+def test_what_was_made_for_one_kind_of_processor_is_not_quantised(source: Path, tmp_path: Path) -> None:
+    made = optimize_model(source, tmp_path / "fast.onnx", 3)
+    if not any(node.domain == "com.microsoft.nchwc" for node in onnx.load(made.destination).graph.node):
+        pytest.skip("ONNX Runtime keeps the order of values on this processor")
+    with pytest.raises(ModelError, match="quantise the model before that, or optimise it at level 2"):
+        quantize_model(made.destination, tmp_path / "int8.onnx", calibration=inputs(2))
+
+
+def test_a_model_that_was_hurt_is_a_warning(tmp_path: Path) -> None:
+    source = _save_dense(tmp_path / "dense.onnx")
+    model = onnx.load(source)
+    weights = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weights[0] = 0
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w"))
+    onnx.save(model, source)
+    samples = [np.random.default_rng(number).random(64, np.float32) for number in range(4)]
+    unhurt = quantize_model(source, tmp_path / "int8.onnx", calibration=samples)
+    assert not any("WARNING" in note for note in unhurt.notes)
+    for values in samples:
+        values[0] = 1e6  # beside which int8 cannot tell the others from 0
+    hurt = quantize_model(source, tmp_path / "int8.onnx", calibration=samples)
+    assert hurt.notes[-1].startswith("WARNING: answers differ by up to 100.00% of the largest value, and ")
 
 
 def test_a_type_that_is_not_there_is_refused(source: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from engine.models.store.names import is_store_name, store_name
 from engine.models.store.store import ModelStore
 from engine.models.store.watch import CurrentVersion
 from tests.fakes.onnx_models import TinyClassifier
+from tests.fakes.tflite_models import save_tiny_tflite
 from tests.fakes.waiting import DEADLINE_S
 
 NO_NAMES = ("", ".", "..", "../x", "a/b", "/etc", "a\\b", "-a", "_a", ".lock", "A", "ü", "a b", "a\n", "a\0", "x" * 65)
@@ -265,11 +266,18 @@ def test_what_is_no_whole_model_without_pickles_is_refused_and_leaves_nothing(
 def test_the_content_says_what_it_is_whatever_it_is_called(store: ModelStore, tmp_path: Path, called: str) -> None:
     save_npz(model(tmp_path), tmp_path / "packed.npz")
     (tmp_path / called).write_bytes((tmp_path / "packed.npz").read_bytes())
-    (tmp_path / "flat").write_bytes(b"\x1c\0\0\0TFL3" + b"\0" * 64)
     (tmp_path / "program").write_bytes(b"\x7c\xcd\xa1\x00" + b"\0" * 64)
     assert store.add(tmp_path / called, "packed", origin="upload").version.suffix == ".npz"
-    assert store.add(tmp_path / "flat", "flat", origin="upload").version.suffix == ".tflite"
     assert store.add(tmp_path / "program", "program", origin="upload").version.suffix == ".bin"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
+def test_a_tflite_file_that_was_cut_is_refused(store: ModelStore, tmp_path: Path, share: float) -> None:
+    whole = save_tiny_tflite(tmp_path / "bottles.tflite").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(StoreError, match="cut cannot be taken: it is no complete TFLite file: it is cut short or dam"):
+        store.add(tmp_path / "cut", origin="upload")
+    assert store.add(tmp_path / "bottles.tflite", origin="upload").version.suffix == ".tflite"
 
 
 def test_what_is_said_of_a_version_is_a_line(store: ModelStore, tmp_path: Path) -> None:
@@ -321,6 +329,14 @@ def test_a_note_that_is_none_harms_no_other_model(
         store.path_of("bottles")
     store.delete("bottles")
     assert [stored.name for stored in store.models()] == ["caps"]
+
+
+def test_a_pipe_in_the_place_of_a_note_keeps_nobody_waiting(store: ModelStore, tmp_path: Path) -> None:
+    store.add(model(tmp_path), "bottles", origin="upload")
+    store.sheet_of("bottles").unlink()
+    os.mkfifo(store.sheet_of("bottles"))
+    with pytest.raises(StoreError, match="no plain file"):
+        store.get("bottles")
 
 
 def test_a_file_that_is_not_what_was_added_is_refused(store: ModelStore, tmp_path: Path) -> None:

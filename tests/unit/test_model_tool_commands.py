@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from engine.models.tools.comparison import Comparison
 from streamer import (
     analyze_model,
     optimize_model,
@@ -16,6 +17,7 @@ from streamer import (
     visualize_model_weights,
 )
 from streamer.cli.main import COMMANDS, main
+from streamer.cli.model_tools import comparison_rows
 from streamer.recent_frames import starts_of
 from tests.fakes.commands import error_of, json_of, output_of
 from tests.fakes.conv_models import parameters_of, save_conv
@@ -55,6 +57,20 @@ def test_optimize_compares_both(source: str, capsys: pytest.CaptureFixture[str])
 def test_optimize_says_what_it_did_on_standard_error(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimize", source, "small.onnx", "--level", "1"]) == 0
     assert "operators became" in capsys.readouterr().err
+
+
+def test_what_is_in_order_is_said_in_words(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["optimize", source, "small.onnx"]) == 0
+    capsys.readouterr()
+    assert main(["optimize", "small.onnx", "again.onnx", "--level", "1"]) == 0
+    assert " operators as before\n" in capsys.readouterr().err
+    tiny = Comparison(8, 5.7e-06, 6e-07, 1.0, 1, 1, 1, 1)
+    assert ("largest difference", "5.7e-06 (under 0.01% of the largest value)") in comparison_rows(tiny)
+
+
+@pytest.mark.parametrize("tool", ["convert", "optimize", "quantize"])
+def test_it_is_said_that_a_result_is_replaced(tool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "one that is there is replaced" in " ".join(output_of(capsys, tool, "--help").split())
 
 
 def test_quantize_takes_a_directory(source: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from streamer.cli.main import main
 from streamer.compose import classifier_of
 from streamer.web.model_work import tasks
 from tests.fakes.onnx_models import TinyClassifier
+from tests.fakes.tflite_models import save_tiny_tflite
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_the_life_of_a_model(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert said(capsys, "use", "bottles", second[:6])["current"] == second
     assert said(capsys, "add", "run-1.onnx", "--name", "bottles", "--use")["current"] == first
     assert main(["models", "add", "run-2.onnx", "--name", "bottles"]) == 0
-    assert f"version {second[:12]} is not the current one" in capsys.readouterr().out, "which was there already"
+    assert f"version {second[:12]} was there already, and is not the current one" in capsys.readouterr().out
     assert said(capsys, "delete", "bottles", second) == {"deleted": "bottles", "digest": second}
     assert said(capsys, "rename", "bottles", "caps")["name"] == "caps"
     actions = [entry["action"] for entry in said(capsys, "history", "caps")["history"]]
@@ -62,7 +63,21 @@ def test_people_see_tables_and_lines(here: Path, capsys: pytest.CaptureFixture[s
         assert main(["models", *words]) == 0
         assert digest[:12] in capsys.readouterr().out
     assert main(["models", "delete", "run-1"]) == 0
-    assert capsys.readouterr().out == "model run-1: deleted\n"
+    assert capsys.readouterr().out == "model run-1: all 2 versions deleted\n"
+
+
+def test_people_are_told_what_they_may_not_expect(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "run-1.onnx").rename(here / "workpiece.onnx")
+    for was_there in (False, True):
+        assert main(["models", "add", "workpiece.onnx"]) == 0
+        said = capsys.readouterr()
+        assert said.err == "it is called workpiece-copy, for workpiece is the built-in model's name\n"
+        assert ("was there already, and is the current one" in said.out) is was_there
+    save_tiny_tflite(here / "flat.tflite")
+    assert main(["models", "add", "flat.tflite"]) == 0
+    assert capsys.readouterr().err == "no consumer runs a TFLite model: `streamer convert` makes an .onnx of it\n"
+    assert main(["models", "delete", "flat"]) == 0
+    assert capsys.readouterr().out == "model flat: 1 version deleted\n"
 
 
 def test_a_page_is_told_which_version_it_added_whatever_is_current(here: Path) -> None:

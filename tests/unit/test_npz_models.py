@@ -219,6 +219,13 @@ def test_what_would_not_fit_into_memory_is_refused_before_it_is_unpacked(tmp_pat
         load_npz(path, max_bytes=1_000_000)
 
 
+def test_a_graph_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = packed(tmp_path)
+    monkeypatch.setattr("engine.models.npz._MAX_GRAPH_BYTES", 140)
+    with pytest.raises(ModelError, match="its @graph has more than 140 bytes"):
+        load_npz(path)
+
+
 def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
     path = packed(tmp_path)
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):

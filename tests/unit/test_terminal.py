@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from streamer.terminal import harmless, print_json, print_table
+from streamer.terminal import harmless, print_json, print_table, working
 
 HOSTILE = [
     "a\x1b[2Jb",
@@ -52,6 +52,15 @@ def test_a_table_shows_names_as_they_are(text: str, capsys: pytest.CaptureFixtur
     assert "[red]title[/red]" in out
     assert "[b]n[/b]" in out
     assert len(out.splitlines()) == 7
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "a[/x].onnx"], ids=ascii)
+def test_what_goes_on_is_shown_as_it_is(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("rich.status.Status.update", lambda _, words: shown.append(words.plain))
+    with working(text) as say:
+        say(text)
+    assert shown == [harmless(text)]
 
 
 def test_in_a_file_nothing_is_left_out_and_a_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -322,3 +322,31 @@ def test_the_environment_is_left_alone_and_no_cache_is_needed(tmp_path: Path) ->
     environment["CACHEDB"] = str(blocked / "cache.db")
     command = [sys.executable, "-W", "error", "-c", code, str(path)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=100, env=environment)
+
+
+@pytest.mark.parametrize(("is_at_work", "forgotten"), [(True, "True"), (False, "False")])
+def test_a_process_may_end_while_tinygrad_works(is_at_work: bool, forgotten: str) -> None:
+    """As at Ctrl-C: tinygrad would close its devices while its thread allows no use of them."""
+    script = f"""
+import atexit, threading
+from engine.backends.tinygrad.backend import _open_device
+from engine.backends.tinygrad.worker import WORKER
+from tinygrad.device import Device
+from tinygrad.helpers import Context
+
+began = threading.Event()
+
+def compile_for_ever():
+    with Context(ALLOW_DEVICE_USAGE=0):
+        began.set()
+        threading.Event().wait()
+
+WORKER.run(lambda: atexit.register(lambda: print(not Device._opened_devices)))  # called after the one that is tested
+WORKER.run(lambda: _open_device("cpu"))
+if {is_at_work}:
+    WORKER.post(compile_for_ever)
+    began.wait()
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, forgotten, "")

@@ -1,6 +1,7 @@
 """The back end: files and devices."""
 
-from functools import partial
+import atexit
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -72,4 +73,17 @@ def _open_device(wanted: str) -> str:
             devices.Device[device]
     except Exception as exc:  # each device has its own errors, groups of them among these
         raise DeviceNotFoundError(f"tinygrad cannot use {device} here: {first_line(exc)}") from exc
+    _watch_the_end()
     return device
+
+
+@cache
+def _watch_the_end() -> None:
+    """Have devices forgotten before tinygrad closes them: what is registered last is called first."""
+    atexit.register(_forget_devices)
+
+
+def _forget_devices() -> None:
+    """Keep tinygrad from closing devices that its thread works with, as at Ctrl-C: it may allow no use of them."""
+    if WORKER.is_busy:
+        import_module("tinygrad.device").Device._opened_devices.clear()  # noqa: SLF001 - nothing public closes less

@@ -22,6 +22,12 @@ class Worker:
         self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
         self._lock = Lock()
         self._thread: Thread | None = None
+        self._is_busy = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task is being done."""
+        return self._is_busy
 
     def post(self, task: Callable[[], object]) -> None:
         """Do a task on the thread when its turn comes, and do not wait."""
@@ -66,13 +72,20 @@ class Worker:
             future, task = self._queue.get()
             if future.set_running_or_notify_cancel():
                 try:
-                    result = task()
+                    result = self._do(task)
                 except BaseException as exc:  # noqa: BLE001 - it is raised where somebody waits for it
                     future.set_exception(exc)
                 else:
                     future.set_result(result)
                     del result
             del future, task
+
+    def _do(self, task: Callable[[], Any]) -> Any:
+        self._is_busy = True
+        try:
+            return task()
+        finally:
+            self._is_busy = False
 
 
 WORKER = Worker()

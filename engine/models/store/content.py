@@ -1,10 +1,11 @@
 """What the store takes: whole models in one file, known by their content and free of pickles."""
 
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
-from engine.errors import ModelError, StoreError
-from engine.models.files import PICKLE_MAGIC, TFLITE_MAGIC, ModelKind, locate_model
+from engine.errors import BackendError, ModelError, StoreError
+from engine.models.files import PICKLE_MAGIC, ModelKind, is_tflite, locate_model
 from engine.models.npz import load_npz
 from engine.models.onnx_file import check_onnx_file, external_tensors, read_onnx
 
@@ -24,7 +25,8 @@ def checked_suffix(path: Path, name: str) -> str:
     try:
         with path.open("rb") as file:
             head = file.read(16)
-        if head[4:8] == TFLITE_MAGIC:
+        if is_tflite(path):
+            _check_tflite(path)
             return ".tflite"
         if head.startswith(PICKLE_MAGIC) or _holds_pickle(path):
             raise StoreError(
@@ -71,3 +73,11 @@ def _check_onnx(path: Path) -> None:
     for tensor in external_tensors(model):
         raise ModelError(f"it keeps the weights {tensor.name!r} in another file: save it with its weights inside")
     check_onnx_file(path)
+
+
+def _check_tflite(path: Path) -> None:
+    """Refuse a TFLite file that is not whole, where what reads it is installed."""
+    from engine.models.tools.tflite_graph import parse_tflite
+
+    with suppress(BackendError):
+        parse_tflite(path)

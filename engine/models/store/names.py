@@ -5,6 +5,8 @@ import re
 from engine.errors import StoreError
 from engine.models.files import BUILT_IN
 
+#: What a file called as a built-in model becomes, and that model.
+COPIES = {f"{name}-copy": name for name in BUILT_IN}
 _MAX_LETTERS = 64
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -37,4 +39,4 @@ def store_name(text: str) -> str:
     name = re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:_MAX_LETTERS]
     if not name:
         return "model"
-    return f"{name}-copy" if name in BUILT_IN else name
+    return next((copy for copy, built_in in COPIES.items() if built_in == name), name)

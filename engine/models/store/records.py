@@ -120,7 +120,9 @@ class Added:
     Attributes:
         model: What it is a version of, as it is afterwards.
         version: The version that was added, or was there already.
+        is_new: Whether it was not.
     """
 
     model: StoredModel
     version: ModelVersion
+    is_new: bool

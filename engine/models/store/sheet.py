@@ -1,6 +1,7 @@
 """`model.json`: what the store notes of one model. Replaced as a whole, so a reader sees the old one or the new one."""
 
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -86,8 +87,11 @@ def read_sheet(folder: Path) -> Sheet:
     """
     path = folder / SHEET_NAME
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        # A pipe in its place would keep whoever opens it waiting for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ValueError("it is no plain file")
             sheet = msgspec.json.decode(file.read(_MAX_BYTES), type=Sheet)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise FileNotFoundError(path) from exc

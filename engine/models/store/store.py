@@ -40,6 +40,8 @@ _LEAVING: Final = ".leaving"
 _LOCK_TIMEOUT_S: Final = 30.0
 #: What is said about a version is a line, not a book.
 _MAX_TEXT: Final = 500
+#: Of a SHA-256 in hexadecimal, as a version's file is called.
+_DIGEST_LETTERS: Final = 64
 
 
 class ModelStore:
@@ -169,7 +171,7 @@ class ModelStore:
         if is_new or is_used:
             write_sheet(folder, sheet)
         stored = sheet.stored(folder)
-        return Added(stored, stored.version(note.digest))
+        return Added(stored, stored.version(note.digest), is_new)
 
     def use(self, name: str, digest: str) -> StoredModel:
         """Make a version the current one; consumers that follow the name take it, and try anew where they failed to.
@@ -206,8 +208,8 @@ class ModelStore:
             write_sheet(self.directory / new, sheet)
         return self.get(new)
 
-    def delete(self, name: str, digest: str | None = None) -> None:
-        """Delete a version, or a model with all of them.
+    def delete(self, name: str, digest: str | None = None) -> int:
+        """Delete a version, or a model with all of them; return how many versions that were.
 
         Raises:
             ModelNotFoundError: There is no such model or version.
@@ -220,8 +222,9 @@ class ModelStore:
                     raise self._unknown(name)
                 leaving = self.directory / _LEAVING
                 folder.rename(leaving)  # gone at once, not file by file
+                count = sum(1 for _ in (leaving / VERSIONS_FOLDER).glob("?" * _DIGEST_LETTERS + ".*"))
                 shutil.rmtree(leaving)
-                return
+                return count
             stored = self.get(name)
             version = stored.version(digest)
             if version.digest == stored.current.digest:
@@ -234,6 +237,7 @@ class ModelStore:
             sheet.note(_now(), "deleted", version.digest)
             write_sheet(self.directory / name, sheet)
             version.path.unlink(missing_ok=True)
+            return 1
 
     def sheet_of(self, name: str) -> Path:
         """Return the file that is replaced whenever something about a model changes."""

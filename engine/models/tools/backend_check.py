@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.backends.registry import backend_names
 from engine.errors import EngineError, first_line
+from engine.models.files import TFLITE_HINT
 
 #: What is not tried, and why: a question must not send a model away.
 _NOT_TRIED: Mapping[str, str] = MappingProxyType({"qai_hub": "not tried: it would send the model to Qualcomm AI Hub"})
@@ -25,7 +26,7 @@ def check_backends(path: Path, say: Callable[[str], None]) -> dict[str, str]:
         For each "", where it runs, or why it does not, in one line.
     """
     if path.suffix.lower() == ".tflite":
-        return dict.fromkeys(backend_names(), "takes no TFLite file: `streamer convert` makes an .onnx of it")
+        return dict.fromkeys(backend_names(), f"takes no TFLite file: {TFLITE_HINT}")
     return {name: _NOT_TRIED.get(name) or _why_not(name, path, say) for name in backend_names()}
 
 

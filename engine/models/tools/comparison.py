@@ -24,6 +24,11 @@ Say = Callable[[str], None]
 _PICTURE_SIDE_PX = 224
 _OTHER_SIZE = 16
 _MAX_SAMPLE_BYTES = 1024**3
+#: A larger difference, as a part of the largest value, is told.
+_NOTEWORTHY = 1e-3
+#: From here on it is a warning, as it is where fewer inputs than this share have the same top class.
+_BAD_DIFFERENCE = 0.1
+_GOOD_AGREEMENT = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,16 @@ class Comparison:
     size_after_bytes: int
     latency_before_ms: float
     latency_after_ms: float
+
+    def remarks(self) -> list[str]:
+        """Return what whoever made the second model has to know of its answers; nothing where they are alike."""
+        gap, agreement = self.max_relative_difference, self.top_class_agreement
+        how_far = f"by up to {gap:.2%} of the largest value" if math.isfinite(gap) else "without bound"
+        differ = f"answers differ {how_far}"
+        if gap <= _BAD_DIFFERENCE and (agreement is None or agreement >= _GOOD_AGREEMENT):
+            return [differ] if gap > _NOTEWORTHY else []
+        same = "" if agreement is None else f", and {agreement:.1%} of {self.samples} inputs have the same top class"
+        return [f"WARNING: {differ}{same}: try it on real data before it is used"]
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs; what is infinite is None, for JSON has no such number."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import ModelNotFoundError, OptionsError
+from engine.errors import EngineError, ModelError, ModelNotFoundError, OptionsError, first_line
 from engine.models.files import TORCH_SUFFIXES
 from engine.models.npz import load_npz
 from engine.models.onnx_file import check_onnx_file, read_onnx
@@ -108,6 +108,15 @@ def read_layers(path: Path) -> LayeredModel:
         OptionsError: Its name has another ending.
         BackendError: What reads it is not installed.
     """
+    try:
+        return _layers(path)
+    except EngineError:
+        raise
+    except (ValueError, TypeError, LookupError, ArithmeticError) as exc:  # what numbers that somebody made up lead to
+        raise ModelError(f"{path} is damaged: {first_line(exc)}") from exc
+
+
+def _layers(path: Path) -> LayeredModel:
     suffix = path.suffix.lower()
     if suffix == ".tflite":
         from engine.models.tools.layers_tflite import tflite_layers

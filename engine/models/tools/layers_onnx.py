@@ -20,6 +20,15 @@ _FILTERS = {"Conv": 1, "ConvInteger": 1, "FusedConv": 1, "QLinearConv": 3}
 _FACTORS = {"MatMul": 1, "MatMulInteger": 1, "QLinearMatMul": 3}
 #: Open axes of pictures get this, others stay open.
 _PICTURE_SIDE_PX = 224
+#: Operators whose results are followed as numbers where shapes are inferred. Source: onnx/onnx, onnx/defs, whatever has
+#: a PartialDataPropagationFunction.
+_CARRYING = frozenset({
+    "Add", "Cast", "Ceil", "Concat", "Constant", "Div", "Floor", "Gather", "Identity", "Max", "Min", "Mod", "Mul",
+    "Neg", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze",
+})  # fmt: skip
+_MAX_AXES = 64
+#: Shapes are made of a few numbers each.
+_MAX_SHAPE_VALUES = 100_000
 
 
 def onnx_layers(model: Any, path: Path) -> LayeredModel:
@@ -97,11 +106,29 @@ def _with_shapes(model: Any, path: Path) -> tuple[Any, dict[str, Shape]]:
         del sized.graph.value_info[:]  # what the file says of them has open axes
         for value in sized.graph.output:
             value.type.tensor_type.ClearField("shape")
-        sized = onnx.shape_inference.infer_shapes(sized, data_prop=True)
+        sized = onnx.shape_inference.infer_shapes(sized, data_prop=_stays_small(sized.graph))
     except Exception as exc:  # onnx raises anything on a graph that somebody made up
         raise ModelError(f"the shapes in {path} cannot be followed: {first_line(exc)}") from exc
     values = [*sized.graph.input, *sized.graph.value_info, *sized.graph.output]
     return model, {value.name: shape for value in values if (shape := _shape(value)) is not None}
+
+
+def _stays_small(graph: Any) -> bool:
+    """Tell whether the whole numbers that shapes are made of stay few: joined to themselves they fill any memory."""
+    from onnx import TensorProto
+
+    whole = (TensorProto.INT32, TensorProto.INT64)
+    lengths = {
+        tensor.name: product(tuple(tensor.dims)) or 1 for tensor in graph.initializer if tensor.data_type in whole
+    }
+    for node in graph.node:
+        given = [lengths.get(name, 1) for name in node.input]
+        length = sum(given) if node.op_type == "Concat" else max([*given, _MAX_AXES if node.op_type == "Shape" else 1])
+        if length > _MAX_SHAPE_VALUES:
+            return False
+        if node.op_type in _CARRYING:
+            lengths.update(dict.fromkeys(node.output, length))
+    return True
 
 
 def _close(axes: Any) -> None:

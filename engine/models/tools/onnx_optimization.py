@@ -38,10 +38,9 @@ def optimize_onnx(source: Path, target: Path, level: int) -> list[str]:
     shared = share_equal_weights(made)
     _keep_header(model, made)
     save_onnx(made, target)
-    left = len(made.graph.node)
-    notes.append(
-        f"{len(model.graph.node)} operators became {left}" if left != len(model.graph.node) else f"{left} kept"
-    )
+    had, has = len(model.graph.node), len(made.graph.node)
+    operators = "1 operator" if had == 1 else f"{had} operators"
+    notes.append(f"{operators} as before" if has == had else f"{operators} became {has}")
     if shared:
         notes.append(f"{shared} copies of equal weights left out")
     if own := sorted(model_operators(made) - before - _portable(made)):

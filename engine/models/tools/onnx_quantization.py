@@ -12,6 +12,8 @@ from engine.models.tools.runnable import Arrays
 
 #: The first operator set in which a scale may have one value for each channel.
 _FIRST_OPSET = 13
+#: The operators that level 3 of optimisation leaves: in the order of values that suits one kind of processor.
+_BLOCKED_LAYOUT = "com.microsoft.nchwc."
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
 
 
@@ -27,11 +29,16 @@ def quantize_onnx(source: Path, target: Path, batches: Sequence[Arrays]) -> list
         What was done, in words.
 
     Raises:
-        ModelError: The model is quantised already, or the quantiser refuses it.
+        ModelError: The model is quantised already, was made for one kind of processor, or the quantiser refuses it.
     """
     original = read_onnx(source)
     if found := sorted(model_operators(original) & _QUANTIZED):
         raise ModelError(f"{source} is quantised already: it has {', '.join(found)}")
+    if any(name.startswith(_BLOCKED_LAYOUT) for name in model_operators(original)):
+        raise ModelError(
+            f"{source} was optimised for one kind of processor, as level 3 does: quantise the model before that, or "
+            "optimise it at level 2"
+        )
     prepared = target.with_suffix(".prepared.onnx")
     optimize_onnx(source, prepared, 2)
     notes, per_channel = _prepare(prepared)

@@ -14,8 +14,6 @@ from engine.models.tools.onnx_optimization import optimize_onnx
 #: The largest one, and what each does to each format is told in docs/model-tools.md.
 MAX_LEVEL = 3
 DEFAULT_LEVEL = 2
-#: A larger difference, as a part of the largest value, is told.
-_NOTEWORTHY = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +76,7 @@ def optimize_model(
         say(f"optimising at level {optimization_level}")
         notes = _optimized(source, made, optimization_level)
         comparison = compare_models(source, made, on_progress=on_progress)
-        if comparison.max_relative_difference > _NOTEWORTHY:
-            notes.append(f"answers differ by up to {comparison.max_relative_difference:.2%} of the largest value")
-    return Optimization(source, destination, optimization_level, tuple(notes), comparison)
+    return Optimization(source, destination, optimization_level, (*notes, *comparison.remarks()), comparison)
 
 
 def _optimized(source: Path, made: Path, level: int) -> list[str]:

@@ -93,7 +93,8 @@ def quantize_model(
                 save_npz(result, made)
         compared = samples.batches[:_COMPARED] or None
         comparison = compare_models(source, made, inputs=compared, on_progress=on_progress)
-    return Quantization(source, destination, quantization_type, (*notes, *samples.notes), comparison)
+    said = (*notes, *samples.notes, *comparison.remarks())
+    return Quantization(source, destination, quantization_type, said, comparison)
 
 
 def _as_onnx(source: Path, made: Path) -> Path:

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.software import extra, require
-from engine.errors import ModelError, first_line
+from engine.errors import ModelError
 from engine.models.files import TFLITE_MAGIC
 from engine.models.tools.tflite_runtime import read_tflite
 
 #: Signatures made here, where a model has none, are called so; as TensorFlow's converter calls its own.
 _SIGNATURE = "serving_default"
+#: An operator or a tensor: an entry in its list, and a table with an offset and at least one field.
+_MIN_PART_BYTES = 12
 
 
 def schema() -> Any:
@@ -33,10 +35,13 @@ def parse_tflite(path: Path) -> Any:
     """
     content = read_tflite(path)
     try:
-        model = schema().ModelT.InitFromObj(schema().Model.GetRootAs(content, 0))
+        root = schema().Model.GetRootAs(content, 0)
+        if not _is_told_once(root, len(content)):
+            raise ValueError("it says the same things many times")
+        model = schema().ModelT.InitFromObj(root)
         graphs = model.subgraphs[0].operators
     except Exception as exc:  # the generated code raises anything on what somebody made up
-        raise ModelError(f"{path} is no complete TFLite file: {first_line(exc)}") from exc
+        raise ModelError(f"{path} is no complete TFLite file: it is cut short or damaged") from exc
     if graphs is None:
         raise ModelError(f"{path} is no complete TFLite file: it has no operators")
     if any(buffer.offset and buffer.offset > 1 for buffer in model.buffers):
@@ -44,6 +49,17 @@ def parse_tflite(path: Path) -> Any:
             f"{path} keeps its weights behind the flatbuffer, as files over 2 GB do: that is not supported"
         )
     return model
+
+
+def _is_told_once(root: Any, size_bytes: int) -> bool:
+    """Tell whether all parts of a model can stand beside each other in so many bytes.
+
+    The format is offsets: thousands of them may lead to one place, and objects are made of each.
+    """
+    graphs = [root.Subgraphs(number) for number in range(min(root.SubgraphsLength(), size_bytes))]
+    parts = sum(graph.OperatorsLength() + graph.TensorsLength() for graph in graphs)
+    data_bytes = sum(root.Buffers(number).DataLength() for number in range(root.BuffersLength()))
+    return bool(parts * _MIN_PART_BYTES + data_bytes <= size_bytes)
 
 
 def packed(model: Any) -> bytes:
@@ -183,9 +199,8 @@ def values_of(model: Any, tensor: Any) -> NDArray[np.generic] | None:
     dtype = dtypes().get(tensor.type)
     if dtype is None:
         return None
-    raw = np.asarray(buffer.data, np.uint8).tobytes()
     shape = tuple(int(size) for size in _given(tensor.shape))
-    values: NDArray[np.generic] = np.frombuffer(raw, dtype)
+    values: NDArray[np.generic] = np.ascontiguousarray(buffer.data, np.uint8).view(dtype)
     return values.reshape(shape) if values.size == int(np.prod(shape)) else None
 
 

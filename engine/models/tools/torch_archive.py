@@ -19,16 +19,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import ModelError, ModelNotFoundError
-from engine.models.files import MAX_PROTOBUF_BYTES
+from engine.models.files import MAX_PROTOBUF_BYTES, PICKLE_MAGIC
 
 TorchKind = Literal["torchscript", "export", "weights"]
 
 #: More than this no ONNX file holds, so nothing larger can be converted.
 _MAX_BYTES = MAX_PROTOBUF_BYTES
-_MAX_GRAPH_BYTES = 256 * 1024**2
+#: Of a graph, or of all code, unpacked; as objects it takes some thirty times that.
+_MAX_GRAPH_BYTES = 32 * 1024**2
 _MAX_MEMBERS = 100_000
 #: The operators that read or write files, however TorchScript's code comes by them, and what runs as it is loaded.
-_FILE_WORD = re.compile(rb"\b(?:from_file|save|__setstate__)\b")
+_FILE_WORD = re.compile(rb"\b(?:from_file|save|__setstate__|read_file|write_file)\b")
+#: Operators of other libraries than torch's own: what they do depends on what this process has imported.
+_FOREIGN_OPERATOR = re.compile(rb"\bops\.(?!(?:aten|prims?|quantized|torchvision)\.)")
 #: The one form in which torch itself writes it: for submodules that are called by a number.
 _GETATTR = re.compile(rb"\bgetattr\b")
 _PLAIN_GETATTR = re.compile(rb'\bgetattr\([\w.]+, "\w+"\)')
@@ -68,7 +71,10 @@ def torch_kind(path: Path) -> TorchKind:
     """
     try:
         if not zipfile.is_zipfile(path):
-            path.stat()
+            with path.open("rb") as file:
+                is_pickle = file.read(1) == PICKLE_MAGIC
+            if not is_pickle:
+                raise ModelError(f"{path} is no file of torch's: it is neither a whole archive nor a pickle")
             return "weights"  # the older form, one pickle after the other
         with zipfile.ZipFile(path) as archive:
             return _checked(archive, path)
@@ -96,9 +102,7 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> TorchKind:
     if "serialized_exported_program.json" in inner:
         raise ModelError(f"{path} is of an older torch.export, which keeps pickles: save it again with a newer torch")
     if "constants.pkl" in inner:
-        for name, entry in inner.items():
-            if name.lower().endswith(".py") and _may_touch_files(archive.read(entry)):
-                raise ModelError(f"{path} reads or writes files as it runs ({name}): it is not opened")
+        _check_script(archive, inner, path)
         return "torchscript"
     if "data.pkl" in inner:
         return "weights"
@@ -119,9 +123,20 @@ def copy_seen(path: Path, copy: Path) -> None:
         raise ModelError(f"{path} is no file of torch's: {exc}") from exc
 
 
+def _check_script(archive: zipfile.ZipFile, inner: dict[str, zipfile.ZipInfo], path: Path) -> None:
+    """Refuse TorchScript that may read or write files."""
+    code = {name: entry for name, entry in inner.items() if name.lower().endswith(".py")}
+    if sum(entry.file_size for entry in code.values()) > _MAX_GRAPH_BYTES:
+        raise ModelError(f"{path} has more than {_MAX_GRAPH_BYTES:,} bytes of code: it is not opened")
+    for name, entry in code.items():
+        if _may_touch_files(archive.read(entry)):
+            raise ModelError(f"{path} reads or writes files as it runs ({name}): it is not opened")
+
+
 def _may_touch_files(code: bytes) -> bool:
     plain = len(_PLAIN_GETATTR.findall(code))
-    return _FILE_WORD.search(code) is not None or len(_GETATTR.findall(code)) > plain
+    is_suspicious = _FILE_WORD.search(code) is not None or _FOREIGN_OPERATOR.search(code) is not None
+    return is_suspicious or len(_GETATTR.findall(code)) > plain
 
 
 def _check_export(archive: zipfile.ZipFile, inner: dict[str, zipfile.ZipInfo], path: Path) -> None:

@@ -75,9 +75,9 @@ def read_torch(path: Path, *, architecture: str | None = None, input_shape: Sequ
     kind = torch_kind(path)
     require("torch", "the reader of torch's files", extra("classifiers"), kind="tool")
     if kind != "weights" and architecture is not None:
-        raise OptionsError(f"{path} holds its own graph: leave --architecture out")
+        raise OptionsError(f"{path} holds its own graph: leave the architecture out")
     if kind == "export" and input_shape is not None:
-        raise OptionsError(f"{path} says itself what it takes: leave --input-shape out")
+        raise OptionsError(f"{path} says itself what it takes: leave the input shape out")
     try:
         with quiet():
             if kind == "weights":
@@ -152,7 +152,7 @@ def _torchscript(seen: Path, path: Path, input_shape: Sequence[int] | None) -> T
     shape = tuple(input_shape or ())
     if not shape:
         shape = _guessed(module.state_dict(), path)
-        notes.append(f"an input of {_shown(shape)} is assumed: --input-shape says another")
+        notes.append(f"an input of {_shown(shape)} is assumed: give its shape where it takes another")
     dtype = next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), torch.float32)
     inputs = (ModelInput(names[0], (None, *shape[1:]), np.dtype(str(dtype).removeprefix("torch."))),)
     source = TorchSource(path, "torchscript", module, None, inputs, (), tuple(notes))
@@ -214,7 +214,7 @@ def _guessed(state: Mapping[str, Any], path: Path) -> tuple[int, ...]:
             return (1, int(tensor.shape[1]), _PICTURE_SIDE_PX, _PICTURE_SIDE_PX)
         if name.endswith("weight") and tensor.ndim == 2:
             return (1, int(tensor.shape[1]))
-    raise OptionsError(f"{path} does not say what it takes: give --input-shape, such as 1,3,224,224")
+    raise OptionsError(f"{path} does not say what it takes: give an input shape, such as 1,3,224,224")
 
 
 def _with_outputs(source: TorchSource, shape: tuple[int, ...]) -> TorchSource:
@@ -229,7 +229,7 @@ def _with_outputs(source: TorchSource, shape: tuple[int, ...]) -> TorchSource:
             count = len(flat(source.module(torch.from_numpy(np.zeros(shape, entry.dtype)))))
     except Exception as exc:
         raise OptionsError(
-            f"{source.path} does not take an input of {_shown(shape)}: {_reason(exc)}: give --input-shape"
+            f"{source.path} does not take an input of {_shown(shape)}: {_reason(exc)}: give an input shape"
         ) from exc
     names = (OUTPUT_NAME,) if count == 1 else tuple(f"{OUTPUT_NAME}_{number}" for number in range(count))
     try:

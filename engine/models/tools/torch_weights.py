@@ -83,7 +83,7 @@ def classifier_of(
     except Exception as exc:
         raise ModelError(f"{path} does not hold the weights of {architecture.name}: {first_line(exc)}") from exc
     classes = f", with {len(weights[head[0] + '.weight'])} classes" if head else ""
-    notes = [] if name else [f"the weights are those of {architecture.name}{classes}: --architecture says another"]
+    notes = [] if name else [f"the weights are those of {architecture.name}{classes}: name another architecture if not"]
     return model, tuple(notes)
 
 

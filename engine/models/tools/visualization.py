@@ -131,13 +131,19 @@ def _add_panel(canvas: Canvas, entry: Weights, x: float, y: float) -> None:
     if not finite.size:
         canvas.shapes.append(Text(x + 6, top + height / 2, "no finite values", 11))
         return
-    counts, _ = np.histogram(finite, _BINS)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            counts, _ = np.histogram(finite, _BINS)
+    except ValueError:  # so far apart, or so near to each other, that no numbers lie between
+        counts = np.zeros(_BINS, np.intp)
+        counts[_BINS // 2] = finite.size
     bar = room / _BINS
     for number, count in enumerate(counts):
         tall = height * count / counts.max()
         if count:
             canvas.shapes.append(Box(x + number * bar, top + height - tall, max(bar - 0.5, 0.5), tall, BLUE))
-    said = f"{finite.min():.3g} ... {finite.max():.3g}, mean {finite.mean():.1g}, sd {finite.std():.1g}"
+    with np.errstate(over="ignore", invalid="ignore"):
+        said = f"{finite.min():.3g} ... {finite.max():.3g}, mean {finite.mean():.1g}, sd {finite.std():.1g}"
     if lost := values.size - finite.size:
         said = f"{lost} not finite; {said}"
     strengths = _strengths(entry.values)
@@ -150,6 +156,7 @@ def _add_panel(canvas: Canvas, entry: Weights, x: float, y: float) -> None:
 def _strengths(values: NDArray[np.generic]) -> NDArray[np.float64]:
     """Return the root mean square of each channel (the first axis) against the strongest, in at most 64 cells."""
     rows = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).reshape(len(values), -1)
+    rows /= np.abs(rows).max(initial=0.0) or 1.0  # squares of the largest numbers are none
     strength = np.sqrt((rows**2).mean(axis=1))
     cells = np.array([part.mean() for part in np.array_split(strength, min(len(strength), _MAX_CELLS))])
     return cells / (cells.max() or 1.0)

@@ -23,6 +23,10 @@ _OF_TORCH = (
 _AS_IT_IS = -1
 _MAX_AXES = 8
 _MAX_AXIS = 1_000_000
+_LEVELS_MEAN = (
+    "0 checks and copies; 1 leaves out what no answer needs; 2 fuses operators too, for any runtime; 3 is for ONNX "
+    "Runtime on this kind of processor alone."
+)
 _LEVELS = {_AS_IT_IS: "No", 0: "0", 1: "1", 2: "2", 3: "3"}
 
 
@@ -58,6 +62,7 @@ class ConverterPage:
             with ui.element("div").classes("toolbar"):
                 self._level = ui.toggle(_LEVELS, value=_AS_IT_IS)
                 self._level.props('dense no-caps unelevated aria-label="Optimisation level"')
+                Prose("p", _LEVELS_MEAN).classes("muted")
             Text("span", "Quantise").classes("muted")
             self._is_quantized = ui.switch("int8").props("dense")
             Text("span", "Architecture").classes("muted")

@@ -50,7 +50,7 @@ class ComparePage:
                         ui.select(choices, label=label, value=asked if asked in choices else None).props(
                             "dense outlined options-dense"
                         )
-                        for label, asked in zip(("Believed", "Compared with it"), self._asked, strict=True)
+                        for label, asked in zip(("Reference", "Compared with it"), self._asked, strict=True)
                     )
                     ui.button("Compare", on_click=self._compare).props("unelevated no-caps")
                 self._work = WorkView(self._site.bench, Turn())
@@ -67,7 +67,7 @@ class ComparePage:
         except (ModelError, WebError) as exc:
             self._work.say(str(exc), is_bad=True)
             return
-        names = {str(path): str(each).rpartition("@")[0] for path, each in zip(paths, chosen, strict=True)}
+        names = {str(path): f"model {str(each).rpartition('@')[0]}" for path, each in zip(paths, chosen, strict=True)}
         compared = await self._work.run(
             "running both", "compare", names=names, before=str(paths[0]), after=str(paths[1])
         )

@@ -80,7 +80,7 @@ class LookPanel:
 
     @property
     def _names(self) -> dict[str, str]:
-        return {str(self._version.path): self._name}
+        return {str(self._version.path): f"model {self._name}"}
 
 
 def picture_shelf() -> PictureShelf:

@@ -64,7 +64,7 @@ class ModelPage:
                 {
                     "Name": model.name,
                     "Current version": model.current.short_digest,
-                    "For a consumer": f"streamer consume --model {model.name}",
+                    "For a consumer": for_consumer(model),
                 }
             )
             with ui.element("div").classes("toolbar"):
@@ -131,6 +131,13 @@ class ModelPage:
             self._said.show(words.sentence(str(exc)))
             return False
         return True
+
+
+def for_consumer(model: StoredModel) -> str:
+    """Return how a consumer runs a model, or why none does."""
+    if model.current.suffix == ".tflite":
+        return "none runs a TFLite model: the converter, or `streamer convert`, makes an .onnx of it"
+    return f"streamer consume --model {model.name}"
 
 
 async def _is_sure(question: str, what: str) -> bool:

@@ -31,7 +31,7 @@ class TrialPanel:
         answer = await self._work.run(
             "classifying",
             "classify",
-            names={str(self._version.path): self._name, **upload.names},
+            names={str(self._version.path): f"model {self._name}", **upload.names},
             source=str(self._version.path),
             picture=str(upload.path),
         )

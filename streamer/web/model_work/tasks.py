@@ -8,6 +8,7 @@ from typing import Any
 from engine.errors import ModelError, OptionsError
 from engine.models.files import TORCH_SUFFIXES
 from engine.models.tools.comparison import Say
+from engine.models.tools.optimization import MAX_LEVEL
 
 _TOP = 5
 
@@ -41,6 +42,8 @@ def convert(
 ) -> dict[str, Any]:
     """Make another kind of a model: ONNX first, then what is asked of it, then the kind that is wanted."""
     wanted, at = Path(destination), Path(source)
+    if optimization_level == MAX_LEVEL and wanted.suffix != ".onnx":
+        raise OptionsError("level 3 makes operators that only ONNX Runtime has: choose 0 to 2, or ONNX")
     steps: list[dict[str, Any]] = []
     # Only torch's files leave this open.
     told: tuple[str | None, tuple[int, ...] | None] = architecture, tuple(input_shape) if input_shape else None
@@ -50,9 +53,11 @@ def convert(
         if at.suffix != ".onnx" and (does_work or wanted.suffix == ".onnx"):
             at = _convert(say, steps, at, folder / "converted.onnx", *told)
             told = None, None
+        if is_quantized and optimization_level == MAX_LEVEL:  # what level 3 makes cannot be quantised
+            at = _quantize(say, steps, at, folder / "quantized.onnx")
         if optimization_level is not None:
             at = _optimize(say, steps, at, folder / "optimized.onnx", optimization_level)
-        if is_quantized:
+        if is_quantized and optimization_level != MAX_LEVEL:
             at = _quantize(say, steps, at, folder / "quantized.onnx")
         if at.suffix != wanted.suffix:
             at = _convert(say, steps, at, folder / f"wanted{wanted.suffix}", *told)
