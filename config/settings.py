@@ -416,7 +416,7 @@ class TokenSettings(Group):
 class WorkerSettings(TokenSettings):
     """A model for clients of the Open Inference Protocol v2."""
 
-    model: str | None = Field(None, min_length=1, description="an .onnx file, or `workpiece`, the built-in one")
+    model: str | None = Field(None, min_length=1, description="an .onnx file, an .npz, a QPC, or `workpiece`")
     model_name: str | None = Field(None, min_length=1, description="what clients call it (default: its file's name)")
     device: str | None = Field(None, min_length=1, description="AUTO, CPU, CUDA, OCL, or the back end's own name")
     host: str = Field(

@@ -25,6 +25,8 @@ from engine.session import Session
 
 log = logging.getLogger(__name__)
 
+#: Inputs whose errors are logged one by one, where nobody takes them; the others are counted.
+_LOGGED_FAILURES = 10
 _NOT_OPEN = "the engine is not started, or stopped already"
 #: The request whose callback is running. An input that is added by it may take over its place.
 _answering: ContextVar[Request | None] = ContextVar("answering", default=None)
@@ -75,6 +77,7 @@ class AsyncBatchInferenceEngine:
         self._collector: Collector | None = None
         self._callbacks: set[asyncio.Task[None]] = set()
         self._is_open = False
+        self._untaken_failures = 0  # nobody was told of them but the log
         self._stopping: asyncio.Task[None] | None = None
         self._stoppers: set[asyncio.Task[Any]] = set()  # callbacks that wait for the stop
         self._is_asked_to_stop = asyncio.Event()
@@ -172,6 +175,8 @@ class AsyncBatchInferenceEngine:
             asked = asyncio.create_task(self._is_asked_to_stop.wait())
             await asyncio.wait({*others, asked}, return_when=asyncio.FIRST_COMPLETED)
             asked.cancel()
+        if (others_failed := self._untaken_failures - _LOGGED_FAILURES) > 0:
+            log.error("%d more inputs failed", others_failed)
         await place.close()
 
     def is_answering(self, stream: str) -> bool:
@@ -260,12 +265,19 @@ class AsyncBatchInferenceEngine:
             self._counts.failed(request.stream)
             on_error = request.on_error or self.options.on_error
             if on_error is None:
-                log.error("input %s failed: %s", request.input_id, answer)
+                self._log_failure(request, answer)
             self._call(request, on_error, answer)
         else:
             latency_s = time.monotonic() - request.added_at_s
             self._counts.answered(request.stream, latency_s, request.inference_s, is_remote=is_remote)
             self._call(request, request.callback, answer)
+
+    def _log_failure(self, request: Request, error: Exception) -> None:
+        self._untaken_failures += 1
+        if self._untaken_failures <= _LOGGED_FAILURES:
+            is_last = self._untaken_failures == _LOGGED_FAILURES
+            ending = " (further ones are counted, and said at the stop)" if is_last else ""
+            log.error("input %s failed: %s%s", request.input_id, error, ending)
 
     def _call(self, request: Request, function: Any, value: object) -> None:
         """Call back, and free the request's place when that is done."""

@@ -83,17 +83,16 @@ class Collector:
         self._dispatch()
 
     async def _run(self, batch: list[Request]) -> None:
-        began_s = time.monotonic()
         try:
             await self._answer(batch)
         finally:
-            self._counts.batch(sum(request.rows for request in batch), time.monotonic() - began_s)
+            self._counts.batch(sum(request.rows for request in batch))
 
     async def _answer(self, batch: Sequence[Request]) -> None:
         """Have a batch computed; one that fails is halved, to find the input at fault or a size that fits."""
-        began_s = time.monotonic()
+        began_s, rows = time.monotonic(), sum(request.rows for request in batch)
         try:
-            outputs, is_remote = await self._place.compute(_stacked(batch), sum(request.rows for request in batch))
+            outputs, is_remote = await self._place.compute(_stacked(batch), rows)
         except Exception as exc:  # noqa: BLE001 - whatever it is, each request has to end with it
             error = exc if isinstance(exc, EngineError) else InferenceError(f"a batch failed: {exc}")
             if len(batch) == 1 or isinstance(exc, DeviceLostError):
@@ -105,6 +104,7 @@ class Collector:
             await self._answer(batch[middle:])
             return
         first, took_s = 0, time.monotonic() - began_s
+        self._counts.computed(rows, took_s)
         for request in batch:
             request.inference_s = took_s
             own = {name: value[first : first + request.rows] for name, value in outputs.items()}

@@ -93,12 +93,12 @@ class SharedPlaces(Place):
                 if not self._able(failed):
                     raise
                 log.info("%s: its batch goes to another place", exc)
-            except InferenceError:
+            except InferenceError as exc:
                 if member is self._local:
                     raise
                 # The inputs are at fault, or the worker's limits, or its model: this machine knows.
                 computed = await self._local.place.compute(inputs, rows)
-                member.place.blame()
+                member.place.blame(exc)
                 self._local.rows += rows
                 return computed
             else:
@@ -121,6 +121,16 @@ class SharedPlaces(Place):
         """Return who can take a batch, save those that have failed it; this machine where nobody else is."""
         able = [member for member in self._members if member.slots and member.name not in failed]
         return able or [member for member in (self._local,) if member.name not in failed]
+
+
+def is_worker_url(text: str) -> bool:
+    """Tell whether it is `http://HOST:PORT`, or `https://`, without a user."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - it raises where it is none
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
 
 
 class DistributedInferenceEngine(AsyncBatchInferenceEngine):
@@ -161,8 +171,7 @@ class DistributedInferenceEngine(AsyncBatchInferenceEngine):
         super().__init__(model_path, **keywords)
         urls = [url.rstrip("/") for url in worker_urls]
         for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            if not is_worker_url(url):
                 raise OptionsError("worker_urls takes http://HOST:PORT, without a user; a token goes by token=")
         if len(set(urls)) < len(urls):
             raise OptionsError("worker_urls names a worker twice")

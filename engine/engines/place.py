@@ -43,8 +43,8 @@ class Place(ABC):
     def expect(self, program: Program | None) -> None:  # noqa: B027 - only who computes elsewhere has to know
         """Take what outputs have to look like."""
 
-    def blame(self) -> None:  # noqa: B027 - the same
-        """Take note that this machine could compute what the place has refused."""
+    def blame(self, error: InferenceError) -> None:  # noqa: B027 - the same
+        """Take note that this machine could compute what the place has refused with that error."""
 
     @abstractmethod
     async def open(self) -> None:

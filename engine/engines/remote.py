@@ -1,8 +1,10 @@
 """A worker on another machine, or anybody's server of the Open Inference Protocol v2."""
 
 import asyncio
+import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterable
 from typing import Any, Final
@@ -101,9 +103,10 @@ class RemotePlace(Place):
         self.breaker.succeeded()
         return Computed(outputs, is_remote=True)
 
-    def blame(self) -> None:
+    def blame(self, error: InferenceError) -> None:
         """Note that it refused what this machine could compute."""
-        self._failed(f"worker {self.url} refuses what this machine can compute", has_answered=True)
+        reason = str(error).removeprefix(f"worker {self.url} answered ")
+        self._failed(f"worker {self.url} refuses what this machine can compute: {reason}", has_answered=True)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -162,7 +165,7 @@ class RemotePlace(Place):
             text = f"worker {self.url} did not answer within {self._timeout_s:g} s"
             raise WorkerError(text, is_silent=True) from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise WorkerError(f"worker {self.url} does not answer: {exc}", is_silent=True) from exc
+            raise WorkerError(f"worker {self.url} does not answer: {_why(exc)}", is_silent=True) from exc
 
     async def _look(self) -> None:
         """Ask whether it is ready for the model."""
@@ -218,5 +221,27 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
 
 
 def _reason(answer: bytes) -> str:
-    text = answer[:_MAX_REASON].decode("utf-8", "replace")
-    return "".join(character if character.isprintable() else "?" for character in text)
+    """Return what an answer says is wrong: its `error`, or the first line of whatever else it is."""
+    answer = answer[:_HEADER_BYTES]
+    try:
+        text = str(json.loads(answer)["error"])
+    except (ValueError, RecursionError, LookupError, TypeError):
+        text = answer.decode("utf-8", "replace")
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "nothing")
+    line = "".join(character if character.isprintable() else "?" for character in line)
+    return line if len(line) <= _MAX_REASON else f"{line[: _MAX_REASON - 1]}…"
+
+
+def _why(exc: Exception) -> str:
+    """Return in words what broke a connection."""
+    import aiohttp
+
+    if isinstance(exc, aiohttp.ClientSSLError):
+        return "its certificate, or TLS itself, does not hold"
+    cause = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
+    if isinstance(cause, OSError) and cause.errno is not None:
+        is_name = isinstance(exc, aiohttp.ClientConnectorDNSError)
+        return "its name is not known" if is_name else os.strerror(cause.errno).lower()
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        return "it ended the connection"
+    return "its answer broke off" if isinstance(exc, aiohttp.ClientPayloadError) else "it speaks no HTTP"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InferenceError
-from engine.models.program import Tensors
+from engine.models.program import Program, Tensors
 
 #: Takes the input's id and its outputs, by name; plain or async.
 Callback = Callable[[Any, dict[str, NDArray[Any]]], Awaitable[object] | object]
@@ -63,3 +63,20 @@ def make_request(input_id: Hashable, inputs: Mapping[str, Any], callback: Callba
             f"input {input_id}: the first axis of each array is the batch's, the same for all: {shapes}"
         )
     return Request(input_id, arrays, rows.pop(), sum(array.nbytes for array in arrays.values()), callback)
+
+
+def check_request(program: Program, inputs: Tensors) -> None:
+    """Refuse an input that the model can never take, before it shares a batch with others.
+
+    Its rows are not looked at: where the program's batch is fixed, they are padded or go in parts.
+
+    Raises:
+        InferenceError: A name, a shape or a dtype is another than the model's.
+    """
+    most = program.max_rows
+    if most is not None:
+        inputs = {
+            name: np.broadcast_to(value[:1], (most, *value.shape[1:])) if value.ndim and len(value) else value
+            for name, value in inputs.items()
+        }
+    program.check(inputs, None)

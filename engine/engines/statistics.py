@@ -31,6 +31,8 @@ class EngineCounts:
         total_outputs: Answered, those that failed among them.
         failed_inputs: Of which there is an error and no output.
         total_batches: Ended, whether they failed or not.
+        computed_batches: Times that something was computed: a batch that failed and was halved counts by its parts
+            that succeeded; `computed_rows` are theirs.
         local_inputs: Answered on this machine; `remote_inputs` on others.
     """
 
@@ -40,6 +42,8 @@ class EngineCounts:
         self.total_outputs = 0
         self.failed_inputs = 0
         self.total_batches = 0
+        self.computed_batches = 0
+        self.computed_rows = 0
         self.local_inputs = 0
         self.remote_inputs = 0
         self.streams: dict[str, StreamCounts] = {}
@@ -54,10 +58,15 @@ class EngineCounts:
         if stream is not None:
             self.streams[stream].total_inputs += 1
 
-    def batch(self, rows: int, took_s: float) -> None:
+    def batch(self, rows: int) -> None:
         """Count a batch that has ended."""
         self.total_batches += 1
         self._rows += rows
+
+    def computed(self, rows: int, took_s: float) -> None:
+        """Count a batch, or a part of one, that was computed."""
+        self.computed_batches += 1
+        self.computed_rows += rows
         self._inference_s.add(took_s)
 
     def answered(self, stream: str | None, latency_s: float, inference_s: float, *, is_remote: bool) -> None:
@@ -85,6 +94,8 @@ class EngineCounts:
             "failed_inputs": self.failed_inputs,
             "total_batches": self.total_batches,
             "total_rows": self._rows,
+            "computed_batches": self.computed_batches,
+            "computed_rows": self.computed_rows,
             "local_inputs": self.local_inputs,
             "remote_inputs": self.remote_inputs,
             "avg_batch_size": self._rows / self.total_batches if self.total_batches else 0.0,

@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from engine.engines.async_batch import AsyncBatchInferenceEngine
 from engine.engines.doors import Doors
+from engine.engines.request import check_request
 from engine.engines.v2 import (
     BINARY_TYPE,
     HEADER_LENGTH,
@@ -29,7 +30,7 @@ from engine.engines.v2 import (
     read_request,
     write_response,
 )
-from engine.errors import DeviceLostError, EngineError, InferenceError, NotOpenError, QueueFullError
+from engine.errors import DeviceLostError, EngineError, InferenceError, NotOpenError, QueueFullError, first_line
 from engine.models.program import Tensors
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,9 @@ _EXTENSIONS: Final = ["binary_tensor_data", "statistics"]
 #: Asked by whoever watches, who knows no token; nothing private is in them.
 _OPEN_TO_ALL: Final = ("/v2/health/live", "/v2/health/ready", "/metrics")
 _RETRY_AFTER_S: Final = "1"
-#: How long a body may take to come, and an answer to go.
+#: How long a body may take to come.
 _BODY_S: Final = 30.0
-_ANSWER_S: Final = 30.0
+_MAX_ERROR_CHARS: Final = 1000
 _SHORT_JSON_BYTES: Final = 64 * 1024
 _BATCHES_IN_A_REQUEST: Final = 16
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -57,9 +58,9 @@ def make_application(
         model: What clients call the model.
         token: What clients have to know; None for nothing.
         max_body_bytes: Of a request, unpacked, at the most.
-        doors: Told of each connection that asks something.
+        doors: Told of each connection that asks something; they send the answers.
     """
-    handlers = _Handlers(engine, model, max_body_bytes)
+    handlers = _Handlers(engine, model, max_body_bytes, doors)
     middlewares = [doors.middleware, _answering_errors, _guard(token)]
     application = web.Application(client_max_size=max_body_bytes, middlewares=middlewares)
     application.on_shutdown.append(handlers.drain)
@@ -83,7 +84,8 @@ def make_application(
 class _Handlers:
     """What is answered at each path."""
 
-    def __init__(self, engine: AsyncBatchInferenceEngine, model: str, max_body_bytes: int) -> None:
+    def __init__(self, engine: AsyncBatchInferenceEngine, model: str, max_body_bytes: int, doors: Doors) -> None:
+        self._doors = doors
         self._engine = engine
         self._model = model
         self._max_body_bytes = max_body_bytes
@@ -152,8 +154,8 @@ class _Handlers:
             "name": self._model,
             "version": _VERSION,
             "last_inference": self._last_inference_ms,
-            "inference_count": stats["total_rows"],
-            "execution_count": stats["total_batches"],
+            "inference_count": stats["computed_rows"],
+            "execution_count": stats["computed_batches"],
             "inference_stats": {
                 "success": {"count": answered, "ns": latency_ns},
                 "fail": {"count": stats["failed_inputs"], "ns": 0},
@@ -177,16 +179,14 @@ class _Handlers:
             body = await self._body(request, held)
             wanted = await self._read(body, request.headers.get(HEADER_LENGTH))
             self._check_size(wanted.inputs)
+            check_request(self._engine.program, wanted.inputs)
             outputs = await self._engine.infer(wanted.inputs)
             self._last_inference_ms = time.time_ns() // 1_000_000
             answer, length = write_response(self._model, wanted, outputs)
             held(len(answer))
             kind, headers = (JSON_TYPE, {}) if length is None else (BINARY_TYPE, {HEADER_LENGTH: str(length)})
             response = web.Response(body=answer, content_type=kind, headers=headers)
-            # Written here, so that an answer that nobody reads is held against the bound, and not for ever.
-            async with asyncio.timeout(_ANSWER_S):
-                await response.prepare(request)
-                await response.write_eof()
+            await self._doors.send(request, response)  # here, so that it is held against the bound meanwhile
         return response
 
     async def metrics(self, _: web.Request) -> web.Response:
@@ -216,7 +216,7 @@ class _Handlers:
     async def _body(self, request: web.Request, held: Callable[[int], None]) -> bytes:
         """Read a body, unpacked, as it comes and in time."""
         if (request.content_length or 0) > self._max_body_bytes:
-            raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, request.content_length or 0)
+            raise _too_large(self._max_body_bytes, request.content_length or 0, "--max-body-bytes")
         body, task = bytearray(), asyncio.current_task()
         assert task is not None
         self._reading.add(task)
@@ -226,7 +226,7 @@ class _Handlers:
                     held(len(chunk))
                     body += chunk
                     if len(body) > self._max_body_bytes:
-                        raise web.HTTPRequestEntityTooLarge(self._max_body_bytes, len(body))
+                        raise _too_large(self._max_body_bytes, len(body), "--max-body-bytes")
         except TimeoutError as exc:
             raise web.HTTPRequestTimeout(text=f"the body did not come within {_BODY_S:g} s") from exc
         except (ClientError, web.RequestPayloadError, BadHttpMessage) as exc:
@@ -236,8 +236,10 @@ class _Handlers:
         return bytes(body)
 
     async def _read(self, body: bytes, header_length: str | None) -> InferRequest:
-        """Read a request; a long JSON one on a thread, one at a time."""
-        if header_length is not None or len(body) < _SHORT_JSON_BYTES:
+        """Read a request; one with long JSON on a thread, one at a time."""
+        is_told = header_length is not None and header_length.isascii() and header_length.isdigit()
+        json_bytes = min(int((header_length or "")[:19]), len(body)) if is_told else len(body)
+        if json_bytes < _SHORT_JSON_BYTES:
             return read_request(body, header_length)
         async with self._one_at_a_time:
             return await asyncio.to_thread(read_request, body, header_length)
@@ -246,7 +248,7 @@ class _Handlers:
         """Refuse what can never fit."""
         size, most = sum(value.nbytes for value in inputs.values()), self._engine.options.max_queue_bytes
         if size > most:
-            raise web.HTTPRequestEntityTooLarge(most, size)
+            raise _too_large(most, size, "--max-queue-bytes")
         rows, most = max((len(value) for value in inputs.values() if value.ndim), default=0), self._max_rows
         if rows > most:
             raise web.HTTPRequestEntityTooLarge(most, rows, text=f"{rows} rows are more than {most} in a request")
@@ -272,8 +274,8 @@ class _Metrics:
             ("streamer_worker_inputs", "total_inputs", "inputs that were taken up"),
             ("streamer_worker_outputs", "total_outputs", "inputs that were answered, also with an error"),
             ("streamer_worker_failed_inputs", "failed_inputs", "inputs that were answered with an error"),
-            ("streamer_worker_batches", "total_batches", "batches that were computed"),
-            ("streamer_worker_rows", "total_rows", "rows that were computed"),
+            ("streamer_worker_batches", "computed_batches", "batches that were computed"),
+            ("streamer_worker_rows", "computed_rows", "rows that were computed"),
         ):
             counter = CounterMetricFamily(name, text, labels=["model"])
             counter.add_metric([self._model], stats[key])
@@ -291,6 +293,10 @@ class _Metrics:
             gauge.add_metric([self._model], value)
             families.append(gauge)
         return families
+
+
+def _too_large(most: int, size: int, flag: str) -> web.HTTPRequestEntityTooLarge:
+    return web.HTTPRequestEntityTooLarge(most, size, text=f"the worker takes at most {most} bytes (its {flag})")
 
 
 def _guard(token: str | None) -> Any:
@@ -327,9 +333,15 @@ async def _answering_errors(request: web.Request, handler: Any) -> web.StreamRes
         status, text = 400, str(exc)
     except EngineError as exc:
         status, text = 500, str(exc)
-    except Exception:
-        log.exception("a request failed")
+    except ConnectionError as exc:
+        log.info("a client left before it had its answer: %s", first_line(exc))
+        status, text = 400, "the connection is lost"
+    except Exception as exc:
+        # Its cause stands in the line, too: logs have tracebacks only where they are asked for.
+        log.exception("a request failed: %s: %s", type(exc).__name__, first_line(exc))  # noqa: TRY401
         status, text = 500, "an error of the worker's own; its log says more"
     else:
         return response
-    return web.Response(status=status, text=json.dumps({"error": text}), content_type=JSON_TYPE, headers=headers)
+    # What a client sent stands in it, and is not to come back in full.
+    body = json.dumps({"error": text[:_MAX_ERROR_CHARS]})
+    return web.Response(status=status, text=body, content_type=JSON_TYPE, headers=headers)

@@ -20,6 +20,8 @@ _LAST_PORT: Final = 65535
 _BACKLOG: Final = 128
 #: How long requests that are under way may take when the worker stops.
 _DRAIN_S: Final = 60.0
+#: A connection that asks nothing more for so long is closed: others may want its place.
+_IDLE_S: Final = 75.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,13 @@ class WorkerServer:
         await self._engine.start()
         doors = Doors(self.options.max_connections)
         application = make_application(self._engine, self.model_name, self.token, self.options.max_body_bytes, doors)
-        runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=_DRAIN_S)
+        runner = web.AppRunner(
+            application,
+            handle_signals=False,
+            access_log=None,
+            shutdown_timeout=_DRAIN_S,
+            keepalive_timeout=_IDLE_S,
+        )
         try:
             await runner.setup()
             doors.lead_to(runner.server)

@@ -4,9 +4,11 @@ import asyncio
 import time
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from config.settings import EngineSettings, WorkerSettings
+from producers.sources.address import redact
 from streamer.cli.command import Call, Command, UsageError, positive, seconds
 
 if TYPE_CHECKING:
@@ -19,16 +21,18 @@ _MODES = {
     "basic": "one input after the other, through a Session",
     "batch": "inputs in batches, callbacks, no event loop",
     "async": "the same on an event loop",
-    "stream": "a source that is asked for inputs for --duration seconds",
+    "stream": "a source that is asked for inputs for --duration, or until Ctrl-C",
     "distributed": "inputs here and on --worker-urls",
     "worker": "serve the model at --host and --port, until Ctrl-C",
 }
 _INTERVAL_S = 0.1
+_MAX_PROBLEM_CHARS = 200
+_TIMES = frozenset({"avg_inference_time", "avg_latency", "avg_waiting"})
 
 
 def _run(call: Call) -> int:
     # Imported here: the help text needs none of it.
-    from streamer.terminal import print_json, print_table, working
+    from streamer.terminal import print_json, working
 
     arguments = call.arguments
     if arguments.mode == "worker":
@@ -39,14 +43,26 @@ def _run(call: Call) -> int:
     if arguments.json:
         print_json({"mode": arguments.mode, "model": arguments.model} | stats)
     else:
-        shown = {name: value for name, value in stats.items() if not isinstance(value, Mapping)}
-        streams = stats.get("streams", {}) or {}
-        shown |= {f"stream {name}": f"{each['total_outputs']} outputs" for name, each in streams.items()}
-        workers = stats.get("workers", {}) or {}
-        shown |= {f"worker {url}": each["problem"] or f"{each['rows']} rows" for url, each in workers.items()}
-        rows = [(name, f"{value:.2f}" if isinstance(value, float) else value) for name, value in shown.items()]
-        print_table(f"{arguments.mode}: {_MODES[arguments.mode]}", ("figure", "value"), rows)
+        _show(f"engine, mode {arguments.mode}: {arguments.model}", stats)
     return 1 if stats["failed_inputs"] else 0
+
+
+def _show(title: str, stats: Mapping[str, Any]) -> None:
+    """Print statistics for people."""
+    from streamer.terminal import harmless, print_table
+
+    rows: list[tuple[str, object]] = []
+    for name, value in stats.items():
+        if not isinstance(value, Mapping):
+            unit = " ms" if name in _TIMES else ""
+            rows.append((name, f"{value:.2f}{unit}" if isinstance(value, float) else value))
+    for name, each in stats.get("streams", {}).items():
+        rows.append((f"stream {name}", f"{each['total_outputs']} outputs"))
+    for url, each in stats.get("workers", {}).items():
+        problem = each["problem"].removeprefix(f"worker {url}").lstrip(": ")
+        count = f"{each['rows']} rows"
+        rows.append((f"worker {url}", f"{count}; {harmless(problem, _MAX_PROBLEM_CHARS)}" if problem else count))
+    print_table(title, ("figure", "value"), rows)
 
 
 def _keywords(call: Call) -> dict[str, Any]:
@@ -108,11 +124,17 @@ def _async(call: Call) -> dict[str, Any]:
 
 
 def _distributed(call: Call) -> dict[str, Any]:
-    from engine.engines.distributed import DistributedInferenceEngine
+    from engine.engines.distributed import DistributedInferenceEngine, is_worker_url
 
     urls = call.arguments.worker_urls
     if not urls:
         raise UsageError("streamer engine --mode distributed: give --worker-urls http://HOST:PORT …")
+    for url in urls:
+        if not is_worker_url(url):
+            raise UsageError(
+                f"streamer engine: --worker-urls {redact(url)}: give http://HOST:PORT, without a user; "
+                "STREAMER_WORKER_TOKEN holds the token of workers that want one"
+            )
     return asyncio.run(
         _feed(call, DistributedInferenceEngine(call.arguments.model, worker_urls=urls, **_keywords(call)))
     )
@@ -132,7 +154,8 @@ def _stream(call: Call) -> dict[str, Any]:
     with SyncStreamingInferenceEngine(call.arguments.model, **_keywords(call)) as engine:
         inputs = _inputs(engine.program)
         engine.start_stream("demo", lambda: inputs, lambda _: None, interval=_INTERVAL_S)
-        time.sleep(call.arguments.duration)
+        with suppress(KeyboardInterrupt):  # what was done until then is shown
+            time.sleep(call.arguments.duration)
         engine.stop_stream("demo")
     return engine.get_stats()
 
@@ -153,14 +176,20 @@ def _serve(call: Call) -> int:
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, metavar="MODEL", help="an .onnx file, or `workpiece`")
+    parser.add_argument("--model", required=True, metavar="MODEL", help="an .onnx file, an .npz, a QPC, or `workpiece`")
     text = "; ".join(f"{name}: {what}" for name, what in _MODES.items())
     parser.add_argument("--mode", choices=_MODES, default="basic", help=f"{text} (default: basic)")
     parser.add_argument("--device", help="AUTO, CPU, CUDA, OCL, or the back end's own name (default: AUTO)")
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="rows in a batch (default: 4)")
     parser.add_argument("--num-inputs", type=positive, default=10, metavar="N", help="inputs to run (default: 10)")
     parser.add_argument("--duration", type=seconds, default=5.0, metavar="TIME", help="of a stream (default: 5s)")
-    parser.add_argument("--worker-urls", nargs="+", default=[], metavar="URL", help="http://HOST:PORT of workers")
+    parser.add_argument(
+        "--worker-urls",
+        nargs="+",
+        default=[],
+        metavar="URL",
+        help="http://HOST:PORT of workers; the variable STREAMER_WORKER_TOKEN holds the token of those that want one",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="where the worker listens (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8070, help="its port; 0 takes a free one (default: 8070)")
     parser.add_argument("--json", action="store_true", help="the statistics as one JSON object, on the last line")

@@ -234,6 +234,28 @@ async def test_the_input_at_fault_is_found_and_its_neighbours_are_answered() -> 
     assert sorted(answered, key=str) == [1, 2, 4, 5, 6, 7, 8]
     stats = engine.stats
     assert (stats["total_batches"], stats["total_outputs"], stats["failed_inputs"]) == (1, 8, 1)
+    assert (stats["computed_batches"], stats["computed_rows"]) == (3, 7), "parts that succeeded: 4, 1 and 2 inputs"
+
+
+async def test_what_fails_is_in_no_mean_time() -> None:
+    place = ScriptedPlace()
+    place.fails = lambda _: InferenceError("refused")
+    async with ScriptedEngine(place, batch_size=1, on_error=lambda *_: None) as engine:
+        await engine.add_input(1, row(1))
+    stats = engine.stats
+    assert (stats["total_batches"], stats["computed_batches"], stats["avg_inference_time"]) == (1, 0, 0.0)
+
+
+async def test_errors_that_nobody_takes_are_logged_a_few_times_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    place = ScriptedPlace()
+    place.fails = lambda _: InferenceError("refused")
+    async with ScriptedEngine(place, batch_size=1) as engine:
+        for number in range(25):
+            await engine.add_input(number, row(number))
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 11
+    assert lines[0] == "input 0 failed: refused"
+    assert lines[-1] == "15 more inputs failed"
 
 
 async def test_a_batch_that_is_too_large_for_memory_is_halved() -> None:

@@ -21,7 +21,7 @@ from engine.engines.breaker import Breaker
 from engine.engines.distributed import DistributedInferenceEngine, SharedPlaces
 from engine.engines.worker import WorkerServer
 from engine.errors import DeviceLostError, InferenceError, ModelError, OptionsError, WorkerError
-from tests.fakes.onnx_models import FATAL_PIXEL, save_fragile
+from tests.fakes.onnx_models import FATAL_PIXEL, TinyClassifier, save_fragile
 from tests.fakes.programs import ROOT
 from tests.fakes.scripted_place import ScriptedPlace
 from tests.fakes.waiting import DEADLINE_S
@@ -290,6 +290,37 @@ async def test_a_worker_that_gets_no_work_says_why_once(model: Path, caplog: pyt
     assert [record for record in caplog.records if "gets no work" in record.getMessage()]
 
 
+async def test_what_a_foreign_server_says_is_one_short_line(model: Path) -> None:
+    async def ready(_: web.Request) -> web.Response:
+        return web.Response(status=404, text="\n<html>nothing here</html>\n" + "more\n" * 1000)
+
+    async def infer(_: web.Request) -> web.Response:
+        return web.Response(status=404)
+
+    async with foreign_server(ready, infer) as url:
+        engine = DistributedInferenceEngine(model, device="CPU", worker_urls=[url])
+        async with engine:
+            problem = engine.stats["workers"][url]["problem"]
+    assert problem == f"worker {url} is not ready for sums: 404 <html>nothing here</html>"
+
+
+async def test_a_worker_with_another_graph_is_quoted(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = TinyClassifier().save(tmp_path / "other" / "sums.onnx")
+    async with WorkerServer(other, device="CPU", port=0) as worker:
+        url = worker.address
+        engine = DistributedInferenceEngine(
+            model, device="CPU", worker_urls=[url], batch_size=1, balancing="weighted", weights={url: 1000}
+        )
+        async with engine:
+            for number in range(10):
+                await engine.add_input(number, image(number))
+            await until(lambda: engine.stats["total_outputs"] == 10, "this machine does it")
+            problem = engine.stats["workers"][url]["problem"]
+    assert problem.startswith(f"worker {url} refuses what this machine can compute: 400: ")
+    assert "take" in problem.partition("400: ")[2]
+
+
 async def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     before = len(asyncio.all_tasks())
     engine = DistributedInferenceEngine(tmp_path / "nowhere.onnx", device="CPU", worker_urls=["http://127.0.0.1:9"])
@@ -304,6 +335,8 @@ async def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         ({"worker_urls": ["worker1:8070"]}, "http://HOST:PORT"),
         ({"worker_urls": ["http://me:secret@worker:8070"]}, "without a user"),
         ({"worker_urls": ["http://a:1", "http://a:1"]}, "twice"),
+        ({"worker_urls": ["http://[::1"]}, "http://HOST:PORT"),
+        ({"worker_urls": ["http://a:port"]}, "http://HOST:PORT"),
         ({"worker_timeout": 0}, "worker_timeout is above 0"),
         ({"balancing": "random"}, "balancing is 'random'"),
         ({"worker_urls": ["http://a:1", "http://a:1/"]}, "twice"),

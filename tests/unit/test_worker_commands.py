@@ -1,12 +1,15 @@
 """`streamer worker` and `streamer engine`, as they are typed."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,7 +66,10 @@ def test_a_worker_takes_its_token_from_the_environment(tmp_path: Path) -> None:
         (["worker", "--model", "workpiece", "--host", "192.0.2.1", "--port", "0"], "cannot be listened at"),
         (["engine", "--model", "workpiece", "--mode", "fast"], "--mode"),
         (["engine", "--model", "workpiece", "--duration", "0"], "--duration"),
-        (["engine", "--model", "workpiece", "--mode", "distributed", "--worker-urls", "here"], "http://HOST:PORT"),
+        (
+            ["engine", "--model", "workpiece", "--mode", "distributed", "--worker-urls", "here"],
+            "streamer engine: --worker-urls here: give http://HOST:PORT",
+        ),
         (["engine", "--model", "workpiece", "--mode", "distributed"], "give --worker-urls"),
         (["engine"], "--model"),
     ],
@@ -87,13 +93,42 @@ def test_each_mode_computes_its_inputs(mode: str, capsys: pytest.CaptureFixture[
     assert stats["total_outputs"] == stats["total_inputs"] >= (1 if mode == "stream" else 6)
     assert stats["failed_inputs"] == 0
     assert main(["engine", "--mode", mode, *flags]) == 0
-    assert "total_outputs" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "total_outputs" in shown
+    assert re.search(r"avg_inference_time\W+[\d.]+ ms", shown)
+    assert f"engine, mode {mode}: workpiece" in shown
+
+
+def test_a_stream_that_is_interrupted_shows_what_it_did(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: float) -> None:
+        time.sleep(0.2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streamer.cli.engine.time", SimpleNamespace(sleep=interrupted))
+    flags = ["--mode", "stream", "--duration", "10m", "--device", "CPU", "--json"]
+    assert main(["engine", "--model", "workpiece", *flags]) == 0
+    stats = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert stats["total_outputs"] == stats["total_inputs"] > 0
+
+
+@pytest.mark.parametrize("token", ["abc", "fifteen-letters"])
+def test_off_loopback_a_token_that_can_be_guessed_is_refused(
+    token: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the tests' own stay
+    monkeypatch.setenv("STREAMER_WORKER_TOKEN", token)
+    for words in (["worker"], ["engine", "--mode", "worker"]):
+        assert main([*words, "--model", "workpiece", "--device", "CPU", "--host", "0.0.0.0", "--port", "0"]) == 2
+        assert "the token has fewer than 16 characters" in capsys.readouterr().err
 
 
 def test_a_worker_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--mode", "distributed", "--worker-urls", "http://127.0.0.1:9"]
     assert main(["engine", "--model", "workpiece", "--device", "CPU", *flags]) == 0
-    assert "does not answer" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert re.search(r"worker http://127\.0\.0\.1:9\W+0 rows; does not answer: connection refused", shown)
 
 
 def test_the_engines_worker_is_the_worker() -> None:

@@ -21,9 +21,10 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     """A server that lets two in, and waits for 0.2 s."""
-    doors = Doors(2, first_request_s=0.2)
+    doors = Doors(2, first_request_s=0.2, answer_s=0.2)
     application = web.Application(middlewares=[doors.middleware])
     application.router.add_get("/", answer)
+    application.router.add_get("/long", answer_at_length)
     runner = web.AppRunner(application)
     await runner.setup()
     assert runner.server is not None
@@ -36,6 +37,10 @@ async def port() -> AsyncIterator[int]:
 
 async def answer(_: web.Request) -> web.Response:
     return web.Response(text="here")
+
+
+async def answer_at_length(_: web.Request) -> web.Response:
+    return web.Response(body=bytes(32 * 1024 * 1024))
 
 
 async def ask(connection: Connection, request: bytes = ASK) -> bytes:
@@ -67,6 +72,21 @@ async def test_one_too_many_is_closed_at_once_and_let_in_when_there_is_room(port
     assert await ask(third) == b""
     for _, writer in (*inside, third):
         writer.close()
+    await get_in(port)
+
+
+async def test_who_does_not_read_an_answer_makes_room_for_others(port: int) -> None:
+    deaf = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    for reader, writer in deaf:
+        writer.write(ASK.replace(b"/ ", b"/long "))
+        assert await reader.read(1)
+    await get_in(port)
+    for _, writer in deaf:
+        writer.transport.abort()
+
+
+async def get_in(port: int) -> None:
+    """Try until there is room."""
     async with asyncio.timeout(10):
         while True:
             later = await asyncio.open_connection("127.0.0.1", port)

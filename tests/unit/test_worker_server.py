@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import json
+import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +15,7 @@ import requests
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
+from engine.engines import v2_server
 from engine.engines.worker import WorkerServer
 from engine.errors import ModelError, OptionsError
 from tests.fakes.onnx_models import FATAL_PIXEL, save_fragile
@@ -93,14 +96,88 @@ async def test_statistics_count_rows_batches_and_failures(worker: WorkerServer) 
         await off(infer, worker.address, images(FATAL_PIXEL))
     statistics = await off(ask, worker.address, "get_inference_statistics", "sums")
     (model,) = statistics["model_stats"]
-    assert (model["inference_count"], model["execution_count"]) == (3, 2)
+    assert (model["inference_count"], model["execution_count"]) == (2, 1), "of those that succeeded"
     assert model["inference_stats"]["success"]["count"] == 1
     spent = model["inference_stats"]
     assert spent["success"]["ns"] >= spent["compute_infer"]["ns"] > 0
     assert spent["queue"]["ns"] + spent["compute_infer"]["ns"] == spent["success"]["ns"]
     assert model["inference_stats"]["fail"]["count"] == 1
     text = (await off(requests.get, f"{worker.address}/metrics", timeout=10)).text
-    assert 'streamer_worker_failed_inputs_total{model="sums"} 1.0' in text
+    for sample in ("failed_inputs_total", "batches_total"):
+        assert f'streamer_worker_{sample}{{model="sums"}} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("name", "datatype", "shape", "message"),
+    [
+        ("picture", "UINT8", [1, 8, 8, 3], "the model takes image, not picture"),
+        ("image", "FP32", [1, 8, 8, 3], "not float32"),
+        ("image", "UINT8", [1, 8, 9, 3], r"takes uint8\[\w+, 8, 8, 3\]"),
+    ],
+)
+@pytest.mark.parametrize("batch", [None, 4])
+async def test_what_the_model_cannot_take_never_shares_a_batch(
+    tmp_path: Path, batch: int | None, name: str, datatype: str, shape: list[int], message: str
+) -> None:
+    model = save_fragile(tmp_path / "sums.onnx", batch)
+    async with WorkerServer(model, device="CPU", port=0, batch_size=2, batch_timeout=30.0) as server:
+        url = f"{server.address}/v2/models/sums/infer"
+        first = asyncio.create_task(off(infer, server.address, images(1)))
+        async with asyncio.timeout(30):
+            while not server.get_stats()["total_inputs"]:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.001)
+        data = [0] * int(np.prod(shape))
+        body = {"inputs": [{"name": name, "datatype": datatype, "shape": shape, "data": data}]}
+        refused = await off(requests.post, url, json=body, timeout=10)
+        second, _ = await off(infer, server.address, images(2))
+        assert ((await first)[0].tolist(), second.tolist()) == ([[64.0] * 3], [[128.0] * 3])
+        stats = server.get_stats()
+    assert refused.status_code == 400
+    assert re.search(message, refused.json()["error"])
+    assert [stats[each] for each in ("total_inputs", "total_batches", "computed_batches", "failed_inputs")] == [
+        2,
+        1,
+        1,
+        0,
+    ]
+
+
+async def test_where_the_batch_is_fixed_any_rows_are_taken(tmp_path: Path) -> None:
+    model = save_fragile(tmp_path / "sums.onnx", 4)
+    async with WorkerServer(model, device="CPU", port=0, batch_timeout=0.0) as server:
+        for rows in (1, 4, 6):
+            answer, _ = await off(infer, server.address, images(*range(rows)))
+            assert answer[:, 0].tolist() == [64.0 * value for value in range(rows)]
+
+
+async def test_a_client_that_leaves_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 8, 8, 3], "data": [1] * 192}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    model = save_fragile(tmp_path / "sums.onnx")
+    async with WorkerServer(model, device="CPU", port=0, batch_size=64, batch_timeout=0.3) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(server.address.rpartition(":")[2]))
+        head = f"POST /v2/models/sums/infer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        async with asyncio.timeout(30):
+            while not server.get_stats()["total_inputs"]:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.001)
+            writer.transport.abort()
+            while "a client left" not in caplog.text:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.001)
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+async def test_an_error_of_the_workers_own_is_logged_with_its_cause(
+    worker: WorkerServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(v2_server, "write_response", broken)
+    with pytest.raises(InferenceServerException, match="its log says more"):
+        await off(infer, worker.address, images(1))
+    assert "a request failed: ValueError: no such thing" in [record.getMessage() for record in caplog.records]
 
 
 async def test_clients_share_batches(tmp_path: Path) -> None:
@@ -126,7 +203,7 @@ async def test_a_request_that_fails_harms_no_other(tmp_path: Path) -> None:
         ("/v2/models/other/infer", b"{}", 404, "unknown model 'other'"),
         ("/v2/models/sums/versions/2/infer", b"{}", 404, "version '2'"),
         ("/v2/models/sums/infer", b"nonsense", 400, "no JSON"),
-        ("/v2/models/sums/infer", b"x" * 100_001, 413, ""),
+        ("/v2/models/sums/infer", b"x" * 100_001, 413, "the worker takes at most 100000 bytes (its --max-body-bytes)"),
         ("/v2/nowhere", b"", 404, ""),
     ],
 )
@@ -159,7 +236,9 @@ async def test_a_full_queue_is_said_and_a_client_may_come_again(tmp_path: Path) 
         async with asyncio.timeout(30):
             while not server.get_stats()["total_inputs"]:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.001)
-        body = json.dumps({"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1], "data": [0]}]})
+        body = json.dumps(
+            {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, 8, 8, 3], "data": [0] * 192}]}
+        )
         response = await off(requests.post, f"{server.address}/v2/models/sums/infer", data=body, timeout=10)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
         await first
@@ -173,6 +252,7 @@ async def test_what_can_never_fit_is_not_to_come_again(tmp_path: Path) -> None:
         )
         response = await off(requests.post, f"{server.address}/v2/models/sums/infer", data=body, timeout=10)
     assert response.status_code == 413
+    assert "the worker takes at most 300 bytes (its --max-queue-bytes)" in response.text
     assert "Retry-After" not in response.headers
 
 
