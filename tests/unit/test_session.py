@@ -510,4 +510,4 @@ def test_inferences_that_run_together_answer_as_one_alone(model: Path) -> None:
     with session_on(model, company="inferences") as session:
         together = [session.submit({"image": batch}) for batch in batches]
         for expected, future in zip(alone, together, strict=True):
-            np.testing.assert_allclose(future.result(30).outputs["answer"], expected, rtol=1e-5)
+            np.testing.assert_allclose(future.result(30).outputs["answer"].astype(np.float32), expected, rtol=1e-5)
