@@ -30,8 +30,8 @@ test: backends  ## every test that CI runs
 test-faults: backends  ## every fault test, the long ones too (20 minutes), and a table
 	$(RUN) pytest tests/faults -m faults
 
-test-long: backends  ## what keeps the whole machine busy: plans that are verified (2 minutes)
-	$(RUN) pytest tests/integration -m long
+test-long: backends  ## what takes the whole machine, or long: plans that are verified, three brokers (4 minutes)
+	$(RUN) pytest tests -m long
 
 test-zoo: backends  ## every classifier exported and compared with torch (20 minutes), and a table
 	$(RUN) pytest tests/zoo -m zoo

