@@ -143,14 +143,23 @@ def datatype(dtype: np.dtype[np.generic]) -> str:
     return name
 
 
+def json_length(size_bytes: int, header_length: str | None) -> int:
+    """Return how many bytes of a body of `size_bytes` are JSON: what the header says, else all.
+
+    Raises:
+        InferenceError: The header is no number, or larger than the body.
+    """
+    if header_length is None:
+        return size_bytes
+    is_number = header_length.isascii() and header_length.isdigit() and len(header_length) <= _DIGITS
+    if not is_number or int(header_length) > size_bytes:
+        raise InferenceError(f"{HEADER_LENGTH} is {header_length[:20]!r}, of a body of {size_bytes} bytes")
+    return int(header_length)
+
+
 def _split(body: bytes | memoryview, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
     whole = memoryview(body)
-    length = len(whole)
-    if header_length is not None:
-        is_number = header_length.isascii() and header_length.isdigit() and len(header_length) <= _DIGITS
-        if not is_number or int(header_length) > length:
-            raise InferenceError(f"{HEADER_LENGTH} is {header_length[:20]!r}, of a body of {length} bytes")
-        length = int(header_length)
+    length = json_length(len(whole), header_length)
     if length > MAX_JSON_BYTES:
         raise InferenceError(f"{length} bytes of JSON are more than {MAX_JSON_BYTES}: send tensors as binary data")
     try:

@@ -27,6 +27,7 @@ from engine.engines.v2 import (
     JSON_TYPE,
     InferRequest,
     describe,
+    json_length,
     read_request,
     write_response,
 )
@@ -237,9 +238,7 @@ class _Handlers:
 
     async def _read(self, body: bytes, header_length: str | None) -> InferRequest:
         """Read a request; one with long JSON on a thread, one at a time."""
-        is_told = header_length is not None and header_length.isascii() and header_length.isdigit()
-        json_bytes = min(int((header_length or "")[:19]), len(body)) if is_told else len(body)
-        if json_bytes < _SHORT_JSON_BYTES:
+        if json_length(len(body), header_length) < _SHORT_JSON_BYTES:
             return read_request(body, header_length)
         async with self._one_at_a_time:
             return await asyncio.to_thread(read_request, body, header_length)
