@@ -45,6 +45,11 @@ class ConnectionWatch:
         known: Refusal | None = self._client._manager.refusal if self._client else None  # noqa: SLF001 - our own
         return known
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether somebody took the last connection and has said nothing: a broker that is too busy, or no broker."""
+        return bool(self._client and self._client._manager.is_unanswered)  # noqa: SLF001 - our own
+
     def close(self) -> None:
         """Let go of what a client that could not be made leaves behind: its thread and its sockets."""
         if self._client is not None:
@@ -57,6 +62,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
     def __init__(self, net: Any, **configs: Any) -> None:
         super().__init__(net, **configs)
         self.refusal: Refusal | None = None
+        self.is_unanswered = False
         self._broken_handshakes = 0
 
     def get_connection(self, node_id: Any, **options: Any) -> Any:
@@ -79,6 +85,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
     def _failed(self, connection: Any, address: str, error: BaseException) -> None:
         if self.closed or (self.bootstrapped and connection.init_future.succeeded()):
             return  # by us, or by a broker that let us in and stops
+        self.is_unanswered &= isinstance(error, (kafka.errors.RequestTimedOutError, kafka.errors.KafkaTimeoutError))
         is_connected = connection.parser is not None
         found = refusal(error, address, self.config, is_connected=is_connected)
         if found is None:
@@ -98,6 +105,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python ha
         sock = await create_connection(
             self._net, node.host, node.port, self.config["socket_options"], timeout_at=timeout_at
         )
+        self.is_unanswered = True
         if not self.ssl_enabled:
             return _TcpTransport(self._net, sock, host=node.host)
         transport = None

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,9 +30,9 @@ MAX_FRAME_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 #: Messages wait this long for a broker that went away; what bounds them is the bound on whatever they are made of.
 DAY_MS = 24 * 3600 * 1000
 
-#: A broker that does not answer at the start is an error within this time. Source: measured, a healthy local
-#: broker answers within 0.3 s, and the whole command has to end within 10 s.
-_BOOTSTRAP_TIMEOUT_MS = 5_000
+#: Where nobody listens at the start, it is an error within this time. Source: measured, a healthy local broker
+#: answers within 0.3 s, and the whole command has to end within 10 s.
+BOOTSTRAP_TIMEOUT_S = 5.0
 
 
 def close_producer(producer: Any, timeout_s: float) -> None:
@@ -89,11 +90,14 @@ class Kafka:
         bootstrap_servers: One or more `host:port`, separated by commas.
         client_id: What this program calls itself in the broker's logs and quotas.
         security: TLS and login of every client.
+        answer_timeout_s: How long a client that starts waits for a broker that takes connections and does not answer,
+            as a busy machine's does for a while.
     """
 
     bootstrap_servers: str = "127.0.0.1:9092"
     client_id: str = "streamer"
     security: Security = field(default_factory=Security)
+    answer_timeout_s: float = 20.0
 
     def producer(self, *, linger_ms: int, delivery_timeout_ms: int = 120_000, **overrides: Any) -> Any:
         """Make a producer (`kafka.KafkaProducer`). It is thread-safe; its memory is not bounded (bound it yourself).
@@ -160,27 +164,31 @@ class Kafka:
     def _connect(self, client: Callable[..., Any], **settings: Any) -> Any:
         quiet_kafka_logs()
         servers = addresses(self.bootstrap_servers)
-        watch = ConnectionWatch()
-        try:
-            with ExitStack() as unmade:
-                unmade.callback(watch.close)
-                made = client(
-                    bootstrap_servers=servers,
-                    client_id=self.client_id,
-                    selector=QuickSelector,
-                    bootstrap_timeout_ms=_BOOTSTRAP_TIMEOUT_MS,
-                    kafka_client=watch,
-                    **self.security.client_settings(servers),
-                    **settings,
-                )
-                unmade.pop_all()
-                return made
-        except (kafka.errors.KafkaTimeoutError, kafka.errors.KafkaConnectionError) as exc:
-            if watch.refusal is not None:
-                raise BrokerRefusedError(watch.refusal.found, watch.refusal.mend) from exc
-            raise BrokerUnavailableError.at(self.bootstrap_servers) from exc
-        except kafka.errors.KafkaError as exc:
-            raise MessagingError(f"cannot talk to Kafka at {self.bootstrap_servers}: {exc}") from exc
+        settings |= self.security.client_settings(servers)
+        until_s = time.monotonic() + self.answer_timeout_s
+        while True:
+            watch = ConnectionWatch()
+            try:
+                with ExitStack() as unmade:
+                    unmade.callback(watch.close)
+                    made = client(
+                        bootstrap_servers=servers,
+                        client_id=self.client_id,
+                        selector=QuickSelector,
+                        bootstrap_timeout_ms=round(BOOTSTRAP_TIMEOUT_S * 1000),
+                        kafka_client=watch,
+                        **settings,
+                    )
+                    unmade.pop_all()
+                    return made
+            except (kafka.errors.KafkaTimeoutError, kafka.errors.KafkaConnectionError) as exc:
+                if watch.refusal is not None:
+                    raise BrokerRefusedError(watch.refusal.found, watch.refusal.mend) from exc
+                if not watch.is_unanswered or (left_s := until_s - time.monotonic()) <= 0:
+                    raise BrokerUnavailableError.at(self.bootstrap_servers) from exc
+                log.warning("Kafka at %s is slow to answer; waiting up to %.0f s more", self.bootstrap_servers, left_s)
+            except kafka.errors.KafkaError as exc:
+                raise MessagingError(f"cannot talk to Kafka at {self.bootstrap_servers}: {exc}") from exc
 
 
 class CameraPartitioner(Partitioner):  # type: ignore[misc]  # kafka-python has no types

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
 
 from messaging.errors import MessageError
@@ -34,7 +35,7 @@ class KafkaChecks:
 
     @cached_property
     def _cluster(self) -> Kafka:
-        return self._find()
+        return replace(self._find(), answer_timeout_s=0.0)  # that it is slow is worth knowing
 
     def broker(self) -> Sequence[Finding]:
         """Connect, and ask who is there."""

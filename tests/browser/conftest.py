@@ -27,10 +27,12 @@ class Scene:
 
     Attributes:
         address: Of the dashboard, with a slash at the end.
+        processes: Two cameras and a consumer.
     """
 
     stage: Stage
     address: str
+    processes: tuple[CommandProcess, ...] = ()
 
 
 def start(stack: ExitStack, name: str, *arguments: str) -> CommandProcess:
@@ -47,7 +49,7 @@ def start_dashboard(stack: ExitStack, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def scene(broker: EmbeddedBroker) -> Iterator[Scene]:
+def _scene(broker: EmbeddedBroker) -> Iterator[Scene]:
     need(is_there(), "chromium and its driver")
     mark = uuid.uuid4().hex[:8]
     topics = TopicNames(*(f"{name}-{mark}" for name in ("frames", "results", "dead-letters", "status")))
@@ -55,11 +57,18 @@ def scene(broker: EmbeddedBroker) -> Iterator[Scene]:
     create_topics(stage.cluster, TopicPlan(topics, partitions=4))
     with ExitStack() as stack:
         address = start_dashboard(stack, *stage.flags())
-        start(stack, "consume", "--group", "line", *stage.flags())
+        processes = [start(stack, "consume", "--group", "line", *stage.flags())]
         for camera in ("line-1", "line-2"):
             source = ("--source", "synthetic:workpiece", "--fps", "2")
-            start(stack, "produce", "--camera", camera, *source, *stage.flags())
-        yield Scene(stage, address)
+            processes.append(start(stack, "produce", "--camera", camera, *source, *stage.flags()))
+        yield Scene(stage, address, tuple(processes))
+
+
+@pytest.fixture
+def scene(_scene: Scene) -> Scene:
+    """The module's scene; where one of its processes is gone, the test says what that one said."""
+    assert all(process.is_running() for process in _scene.processes)
+    return _scene
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,9 @@ from messaging.broker.java import find_java
 from messaging.broker.ports import choose_addresses
 from messaging.broker.readiness import ask_cluster
 from messaging.broker.storage import DataDirectory, sweep_temporary_directories
+from messaging.kafka import Kafka
 from tests.conftest import TopicFactory
+from tests.fakes.waiting import DEADLINE_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -238,6 +242,22 @@ def test_a_running_broker_is_not_started_again(own_broker: EmbeddedBroker) -> No
     with pytest.raises(BrokerSettingError, match="no node 2"):
         own_broker.kill_node(2)
     assert ask_cluster(port_of(own_broker), 5.0) is not None
+
+
+@pytest.mark.broker
+def test_a_broker_that_is_slow_to_answer_is_waited_for(
+    own_broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = Kafka(own_broker.bootstrap_servers, answer_timeout_s=DEADLINE_S)
+    own_broker.pause_node(1)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(cluster.admin)
+        try:
+            wait_until(lambda: "is slow to answer" in caplog.text, "the first attempt is over")
+        finally:
+            own_broker.resume_node(1)
+        with closing(asked.result(DEADLINE_S)) as admin:
+            assert admin.describe_cluster()["brokers"]
 
 
 @pytest.mark.broker

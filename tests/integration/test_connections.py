@@ -109,9 +109,16 @@ def test_a_peer_that_keeps_silent_is_given_up(security: Security) -> None:
     with peer(keep_silent) as address:
         began_s = time.monotonic()
         with pytest.raises(BrokerUnavailableError, match=f"no Kafka broker answers at {address}"):
-            Kafka(address, security=security).admin()
+            Kafka(address, security=security, answer_timeout_s=0.0).admin()
     assert time.monotonic() - began_s < _GIVEN_UP_S
     assert kafka_threads() == before
+
+
+def test_a_port_where_nobody_listens_is_given_up_early() -> None:
+    began_s = time.monotonic()
+    with pytest.raises(BrokerUnavailableError):
+        Kafka("127.0.0.1:1").admin()
+    assert time.monotonic() - began_s < _GIVEN_UP_S
 
 
 def test_a_plain_listener_that_hangs_up_may_only_be_starting() -> None:
