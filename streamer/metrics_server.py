@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import BoundedSemaphore, Thread
 from typing import Any, Final
 
-from streamer.loopback import host_name, is_loopback
+from engine.exposure import host_name, is_loopback
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 
@@ -16,6 +17,9 @@ from streamer.logs import OUR_LOGGERS
 #: Set in CI: a test that misses its tool then fails, where it would be skipped at a desk.
 REQUIRE_TOOLS = "STREAMER_TESTS_REQUIRE_TOOLS"
 
+# Before torch is imported: threads of its own that wait for work would keep the other tests' processes from theirs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 #: `new_topic(partitions, configs)` creates a topic and gives its name.
 TopicFactory = Callable[..., str]
 
@@ -23,6 +27,19 @@ TopicFactory = Callable[..., str]
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
     """A command sets up logs for its process; the next test's are as they were."""
+    with _kept_logs():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _logs_as_before_this_module() -> Iterator[None]:
+    """So does a command that a module's fixture runs."""
+    with _kept_logs():
+        yield
+
+
+@contextmanager
+def _kept_logs() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("", "kafka", *OUR_LOGGERS)]
     levels = [logger.level for logger in loggers]
     handlers = logging.getLogger().handlers[:]

@@ -299,6 +299,5 @@ _CONVERSIONS: Mapping[str, str] = {
     "npz": "an .npz runs on back end tinygrad alone: give back end {backend} the ONNX file that it was made from",
     "tensorflow": "back end {backend} takes no TensorFlow model: convert it with "
     "`python -m tf2onnx.convert --saved-model DIR --output model.onnx` (--graphdef FILE for a frozen graph)",
-    "torch": "back end {backend} takes no PyTorch model: convert it with "
-    "`torch.onnx.export(model, example_input, 'model.onnx')`",
+    "torch": "back end {backend} takes no PyTorch model: convert it with `streamer convert MODEL.pt model.onnx`",
 }

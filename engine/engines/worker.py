@@ -1,7 +1,6 @@
 """A server that computes for others, over the Open Inference Protocol v2."""
 
 import asyncio
-import ipaddress
 import os
 import secrets
 import sys
@@ -13,6 +12,7 @@ from typing import Any, Final, Self
 from engine.backends.software import extra, require
 from engine.engines.async_batch import AsyncBatchInferenceEngine
 from engine.errors import NotOpenError, OptionsError
+from engine.exposure import MIN_TOKEN_CHARS, is_loopback
 
 TOKEN_VARIABLE: Final = "STREAMER_WORKER_TOKEN"  # noqa: S105 - the name of a variable
 _MIB: Final = 1024 * 1024
@@ -83,7 +83,7 @@ class WorkerServer:
             **keywords: Those of `WorkerOptions` and of `AsyncBatchInferenceEngine`.
 
         Raises:
-            OptionsError: A value is out of its range.
+            OptionsError: A value is out of its range, or the token can be guessed by the machines that reach it.
         """
         own = {name: keywords.pop(name) for name in _NAMES if name in keywords}
         if own and options is not None:
@@ -93,6 +93,11 @@ class WorkerServer:
         self._engine = AsyncBatchInferenceEngine(model_path, **{"when_full": "raise"} | keywords)
         self.model_name = self.options.model_name or Path(model_path).stem
         self.token = self.options.token or os.environ.get(TOKEN_VARIABLE) or None
+        if self.token and len(self.token) < MIN_TOKEN_CHARS and not is_loopback(self.options.host):
+            raise OptionsError(
+                f"other machines reach {self.options.host}, and the token has fewer than {MIN_TOKEN_CHARS} characters: "
+                f"give a longer one with token=, {TOKEN_VARIABLE} or a file, or none for one that is made"
+            )
         self._runner: Any = None
         self._listener: asyncio.Server | None = None
 
@@ -126,7 +131,7 @@ class WorkerServer:
         from engine.engines.doors import Doors  # they need aiohttp
         from engine.engines.v2_server import make_application
 
-        is_made = self.token is None and not _is_loopback(self.options.host)
+        is_made = self.token is None and not is_loopback(self.options.host)
         if is_made:
             self.token = secrets.token_urlsafe(24)
         await self._engine.start()
@@ -175,12 +180,3 @@ class WorkerServer:
     async def __aexit__(self, *_: object) -> None:
         """Stop."""
         await self.stop()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -94,8 +94,9 @@ def _basic(call: Call) -> dict[str, Any]:
     keywords |= session_keywords(keywords.pop("backend", None), call.arguments.device)
     with Session(call.arguments.model, enable_metrics=True, **keywords) as session:
         inputs = _inputs(session.program)
-        for _ in range(call.arguments.num_inputs):
-            session.run(inputs)
+        with suppress(KeyboardInterrupt):  # here and below: what was done until then is shown
+            for _ in range(call.arguments.num_inputs):
+                session.run(inputs)
         metrics = session.get_metrics()
     count = int(metrics["num_of_inferences"])
     return {
@@ -112,8 +113,9 @@ def _batch(call: Call) -> dict[str, Any]:
 
     with BatchInferenceEngine(call.arguments.model, **_keywords(call)) as engine:
         inputs = _inputs(engine.program)
-        for number in range(call.arguments.num_inputs):
-            engine.add_input(f"input_{number}", inputs)
+        with suppress(KeyboardInterrupt):
+            for number in range(call.arguments.num_inputs):
+                engine.add_input(f"input_{number}", inputs)
     return engine.get_stats()
 
 
@@ -135,16 +137,16 @@ def _distributed(call: Call) -> dict[str, Any]:
                 f"streamer engine: --worker-urls {redact(url)}: give http://HOST:PORT, without a user; "
                 "STREAMER_WORKER_TOKEN holds the token of workers that want one"
             )
-    return asyncio.run(
-        _feed(call, DistributedInferenceEngine(call.arguments.model, worker_urls=urls, **_keywords(call)))
-    )
+    keywords = _keywords(call) | {"worker_timeout": call.arguments.worker_timeout}
+    return asyncio.run(_feed(call, DistributedInferenceEngine(call.arguments.model, worker_urls=urls, **keywords)))
 
 
 async def _feed(call: Call, engine: "AsyncBatchInferenceEngine") -> dict[str, Any]:
     async with engine:
         inputs = _inputs(engine.program)
-        for number in range(call.arguments.num_inputs):
-            await engine.add_input(f"input_{number}", inputs)
+        with suppress(asyncio.CancelledError):  # what Ctrl-C is to a task
+            for number in range(call.arguments.num_inputs):
+                await engine.add_input(f"input_{number}", inputs)
     return engine.get_stats()
 
 
@@ -154,7 +156,7 @@ def _stream(call: Call) -> dict[str, Any]:
     with SyncStreamingInferenceEngine(call.arguments.model, **_keywords(call)) as engine:
         inputs = _inputs(engine.program)
         engine.start_stream("demo", lambda: inputs, lambda _: None, interval=_INTERVAL_S)
-        with suppress(KeyboardInterrupt):  # what was done until then is shown
+        with suppress(KeyboardInterrupt):
             time.sleep(call.arguments.duration)
         engine.stop_stream("demo")
     return engine.get_stats()
@@ -189,6 +191,9 @@ def _arguments(parser: ArgumentParser) -> None:
         default=[],
         metavar="URL",
         help="http://HOST:PORT of workers; the variable STREAMER_WORKER_TOKEN holds the token of those that want one",
+    )
+    parser.add_argument(
+        "--worker-timeout", type=seconds, default=30.0, metavar="TIME", help="of a worker's answer (default: 30s)"
     )
     parser.add_argument("--host", default="127.0.0.1", help="where the worker listens (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8070, help="its port; 0 takes a free one (default: 8070)")

@@ -18,17 +18,14 @@ def _run(call: Call) -> int:
 async def serve(settings: Settings, wanted: WorkerSettings, *, as_json: bool) -> int:
     """Serve a model until a signal ends it; return the exit code."""
     # Imported here: the help text needs none of it.
-    from config.load import flag_name
-    from engine.engines.worker import TOKEN_VARIABLE, WorkerServer
+    from engine.engines.worker import WorkerServer
     from streamer.access_token import access_token
     from streamer.compose import engine_keywords
     from streamer.logs import say
-    from streamer.loopback import is_loopback
     from streamer.monitoring import Monitoring
     from streamer.stopping import stop_on_signals
     from streamer.telemetry import Role, telemetry
     from streamer.terminal import print_json
-    from streamer.web.door import check_address
 
     stop = stop_on_signals()
     with Monitoring(settings) as monitoring:
@@ -47,8 +44,6 @@ async def serve(settings: Settings, wanted: WorkerSettings, *, as_json: bool) ->
             max_queue_bytes=int(wanted.max_queue_bytes),
             **engine_keywords(settings),
         )
-        if server.token is not None and not is_loopback(wanted.host):
-            check_address(wanted.host, server.token, f"{TOKEN_VARIABLE} or {flag_name('worker.token_file')}")
         said = {"streamer.model": server.model_name}
         with telemetry(Role.WORKER, said, monitoring.prometheus):
             async with server:

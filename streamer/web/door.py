@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from ipaddress import ip_address
 
-from streamer.loopback import host_name, is_loopback
+from engine.exposure import MIN_TOKEN_CHARS, host_name, is_loopback
 from streamer.web.errors import WebSettingError
 
 #: Asked by whoever watches over the process, under whatever name it has there; they say nothing about cameras.
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-#: What is too short can be guessed.
-MIN_TOKEN_CHARS = 16
 _COOKIE_PURPOSE = b"streamer web cookie 1"
 
 

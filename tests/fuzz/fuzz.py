@@ -28,16 +28,19 @@ def main() -> None:
         print(*NAMES)  # noqa: T201
         return
 
+    logging.disable()  # a warning for each batch that cannot be read
+    if options.again:
+        from tests.fuzz.targets import TARGETS
+
+        TARGETS[options.target].run(options.again.read_bytes())
+        return
+
     import atheris  # here: the names are of use without it
 
-    logging.disable()  # a warning for each batch that cannot be read
     with atheris.instrument_imports(include=_PACKAGES):
         from tests.fuzz.targets import TARGETS
 
     target = TARGETS[options.target]
-    if options.again:
-        target.run(options.again.read_bytes())
-        return
     findings = Path("build/fuzz") / options.target
     findings.mkdir(parents=True, exist_ok=True)
     corpus = Path(tempfile.mkdtemp(prefix="fuzz-"))

@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer, get_ident
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 
+from engine.models.program import Program
+from streamer.cli import engine as engine_command
 from streamer.cli.main import main
 from tests.fakes.onnx_models import save_fragile
 from tests.fakes.programs import ROOT, environ
@@ -108,6 +111,32 @@ def test_a_stream_that_is_interrupted_shows_what_it_did(
 
     monkeypatch.setattr("streamer.cli.engine.time", SimpleNamespace(sleep=interrupted))
     flags = ["--mode", "stream", "--duration", "10m", "--device", "CPU", "--json"]
+    assert main(["engine", "--model", "workpiece", *flags]) == 0
+    stats = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert stats["total_outputs"] == stats["total_inputs"] > 0
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is what it is in a terminal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize("mode", ["basic", "batch", "async"])
+def test_ctrl_c_shows_what_was_done(
+    mode: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_inputs = engine_command._inputs
+
+    def interrupt_soon(program: Program) -> dict[str, Any]:
+        Timer(0.2, signal.pthread_kill, [get_ident(), signal.SIGINT]).start()
+        return make_inputs(program)
+
+    monkeypatch.setattr(engine_command, "_inputs", interrupt_soon)
+    flags = ["--mode", mode, "--num-inputs", "100000000", "--device", "CPU", "--json"]
     assert main(["engine", "--model", "workpiece", *flags]) == 0
     stats = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert stats["total_outputs"] == stats["total_inputs"] > 0

@@ -306,6 +306,13 @@ async def test_with_a_token_nobody_else_gets_in_but_for_health(tmp_path: Path) -
         assert await off(ask, server.address, "is_server_ready")
 
 
+def test_off_loopback_a_token_that_can_be_guessed_is_refused() -> None:
+    with pytest.raises(OptionsError, match="fewer than 16 characters") as caught:
+        WorkerServer("model.onnx", device="CPU", host="0.0.0.0", token="hunter2")
+    assert "hunter2" not in str(caught.value)
+    WorkerServer("model.onnx", device="CPU", host="127.0.0.1", token="hunter2")
+
+
 async def test_off_loopback_it_makes_a_token_and_says_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,10 @@
-"""Names and addresses that only this machine reaches."""
+"""Servers of this project that other machines may reach: which they are, and what they ask for."""
 
 from ipaddress import ip_address
+from typing import Final
+
+#: What is shorter can be guessed.
+MIN_TOKEN_CHARS: Final = 16
 
 
 def is_loopback(host: str) -> bool:
