@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from engine.errors import ModelError, OptionsError
 from engine.models.tools.blocks import Block, blocks_of
 from engine.models.tools.canvas import AMBER, BLUE, FAINT, GREEN, INK, PALE, Box, Canvas, Path2D, Text, clipped
 from engine.models.tools.comparison import Say
 from engine.models.tools.destination import model_path, written
+from engine.models.tools.distribution import distribution_of
 from engine.models.tools.layered_layout import layered
 from engine.models.tools.layers import LayeredModel, Shape, Weights, read_layers, readable
 
@@ -119,8 +117,7 @@ def _weights(model: LayeredModel, name: str) -> Canvas:
 
 def _add_panel(canvas: Canvas, entry: Weights, x: float, y: float) -> None:
     room, top, height = _PANEL[0] - 20, y + 34, 74.0
-    values = entry.values.astype(np.float64).ravel()
-    finite = values[np.isfinite(values)]
+    spread = distribution_of(entry.values, _BINS, _MAX_CELLS)
     canvas.shapes += [
         Text(x, y + 8, clipped(entry.name, room, 12), 12),
         Text(
@@ -128,38 +125,21 @@ def _add_panel(canvas: Canvas, entry: Weights, x: float, y: float) -> None:
         ),
         Box(x, top, room, height, "#f9fafb", "#e5e7eb", f"{entry.layer}: {entry.name}"),
     ]
-    if not finite.size:
+    if not spread.finite:
         canvas.shapes.append(Text(x + 6, top + height / 2, "no finite values", 11))
         return
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            counts, _ = np.histogram(finite, _BINS)
-    except ValueError:  # so far apart, or so near to each other, that no numbers lie between
-        counts = np.zeros(_BINS, np.intp)
-        counts[_BINS // 2] = finite.size
     bar = room / _BINS
-    for number, count in enumerate(counts):
-        tall = height * count / counts.max()
+    for number, count in enumerate(spread.counts):
+        tall = height * count / spread.counts.max()
         if count:
             canvas.shapes.append(Box(x + number * bar, top + height - tall, max(bar - 0.5, 0.5), tall, BLUE))
-    with np.errstate(over="ignore", invalid="ignore"):
-        said = f"{finite.min():.3g} ... {finite.max():.3g}, mean {finite.mean():.1g}, sd {finite.std():.1g}"
-    if lost := values.size - finite.size:
-        said = f"{lost} not finite; {said}"
-    strengths = _strengths(entry.values)
-    cell = room / len(strengths)
-    for number, strength in enumerate(strengths):
+    said = f"{spread.lowest:.3g} ... {spread.highest:.3g}, mean {spread.mean:.1g}, sd {spread.deviation:.1g}"
+    if spread.lost:
+        said = f"{spread.lost} not finite; {said}"
+    cell = room / len(spread.strengths)
+    for number, strength in enumerate(spread.strengths):
         canvas.shapes.append(Box(x + number * cell, top + height + 18, cell, 12, _heat(strength)))
     canvas.shapes.append(Text(x, top + height + 9, clipped(said, room, 10), 10, "start", FAINT))
-
-
-def _strengths(values: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Return the root mean square of each channel (the first axis) against the strongest, in at most 64 cells."""
-    rows = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).reshape(len(values), -1)
-    rows /= np.abs(rows).max(initial=0.0) or 1.0  # squares of the largest numbers are none
-    strength = np.sqrt((rows**2).mean(axis=1))
-    cells = np.array([part.mean() for part in np.array_split(strength, min(len(strength), _MAX_CELLS))])
-    return cells / (cells.max() or 1.0)
 
 
 def _heat(share: float) -> str:
