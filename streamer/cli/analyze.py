@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamer.cli.command import Call, Command
+from streamer.cli.command import Call, Command, seconds
 from streamer.cli.model_tools import add_json_flag, say_notes
 
 if TYPE_CHECKING:
@@ -19,7 +19,12 @@ def _run(call: Call) -> int:
 
     arguments = call.arguments
     with working(f"analysing {Path(arguments.source).name}") as status:
-        result = analyze_model(arguments.source, backends=not arguments.no_backends, on_progress=status)
+        result = analyze_model(
+            arguments.source,
+            backends=not arguments.no_backends,
+            backend_timeout_s=arguments.backend_timeout,
+            on_progress=status,
+        )
     say_notes(result.notes)
     if arguments.json:
         print_json(result.as_json())
@@ -61,6 +66,9 @@ def _print(result: "Analysis") -> None:
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="an .onnx, .npz, .tflite or torch file, or `workpiece`")
     parser.add_argument("--no-backends", action="store_true", help="do not try which back ends run it")
+    parser.add_argument(
+        "--backend-timeout", type=seconds, default=120.0, metavar="TIME", help="for one back end (default: 2m)"
+    )
     add_json_flag(parser)
 
 

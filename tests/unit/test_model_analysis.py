@@ -1,6 +1,7 @@
 """`analyze_model`: the figures are right, and back ends say for themselves whether they run it."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from engine.errors import ModelError, ModelNotFoundError, OptionsError
 from engine.models.files import BUILT_IN
 from engine.models.npz import save_npz
 from engine.models.tools.analysis import analyze_model
-from engine.models.tools.backend_check import check_backends
+from engine.models.tools.backend_check import _why_not, check_backends
 from engine.models.tools.layer_times import layer_times
 from engine.models.tools.layers import read_layers
 from engine.models.tools.quantization import quantize_model
@@ -23,6 +24,7 @@ from tests.fakes.conv_models import macs_of, parameters_of, save_conv
 from tests.fakes.onnx_models import TinyClassifier, save, save_unsupported_operator
 from tests.fakes.optional_backends import need
 from tests.fakes.tflite_models import CHANNELS, CLASSES, SIDE_PX, save_tiny_tflite
+from tests.fakes.waiting import DEADLINE_S
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +175,29 @@ def test_each_back_end_is_asked(tmp_path: Path) -> None:
     assert "would send the model" in found["qai_hub"]
     assert "asking back end onnxruntime" in said
     assert "asking back end qai_hub" not in said
+
+
+def test_a_back_end_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> None:
+    path = TinyClassifier(height=8, width=8).save(tmp_path / "tiny.onnx")
+    assert _why_not("onnxruntime", path, lambda _: None, 0.01) == "not known: it took longer than 0.01 s"
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [
+        ("os.kill(os.getpid(), 11)", r"its process ended with SIGSEGV"),
+        ("os._exit(3)", r"its process ended with exit code 3"),
+        ("print('hello'); sys.stdout.flush(); raise OSError('torn')", r"OSError: torn"),
+        ("raise OSError(f'{resource.getrlimit(resource.RLIMIT_DATA)[0]} bytes')", r"OSError: [1-9]\d+ bytes"),
+    ],
+)
+def test_a_back_end_harms_its_own_process_alone(
+    code: str, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = TinyClassifier(height=8, width=8).save(tmp_path / "tiny.onnx")
+    (tmp_path / "onnxruntime.py").write_text(f"import os, resource, sys\n{code}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert re.fullmatch(answer, _why_not("onnxruntime", path, lambda _: None, DEADLINE_S))
 
 
 def test_a_back_end_says_why_it_does_not(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.errors import EngineError, first_line
 from engine.models.onnx_file import files_of
-from engine.models.tools.backend_check import check_backends
+from engine.models.tools.backend_check import TIMEOUT_S, check_backends
 from engine.models.tools.comparison import Say
 from engine.models.tools.destination import model_path
 from engine.models.tools.layer_times import LayerTime, layer_times
@@ -58,12 +58,15 @@ class Analysis:
         }
 
 
-def analyze_model(source: str | Path, *, backends: bool = True, on_progress: Say | None = None) -> Analysis:
+def analyze_model(
+    source: str | Path, *, backends: bool = True, backend_timeout_s: float = TIMEOUT_S, on_progress: Say | None = None
+) -> Analysis:
     """Count what a model is made of, time its layers, and try it on every back end that is installed here.
 
     Args:
         source: An `.onnx`, `.npz`, `.tflite` or torch file; torch's is looked at as the ONNX file that it becomes.
-        backends: Whether back ends are asked.
+        backends: Whether back ends are asked, each in a process of its own.
+        backend_timeout_s: How long one may take.
         on_progress: Told what goes on.
 
     Raises:
@@ -86,7 +89,7 @@ def analyze_model(source: str | Path, *, backends: bool = True, on_progress: Say
                 timed = layer_times(file)
             except EngineError as exc:
                 notes.append(f"no times of layers: {first_line(exc)}")
-        asked = check_backends(file, say) if backends else {}
+        asked = check_backends(file, say, backend_timeout_s) if backends else {}
     return Analysis(
         source,
         model.parameters,
