@@ -58,8 +58,7 @@ bench: install  ## CPU per frame beside a bare loop
 FUZZ_SECONDS ?= 60
 
 fuzz: install  ## each fuzzer for FUZZ_SECONDS, 60
-	set -e; for target in $$($(RUN) python -m tests.fuzz.fuzz --list); do \
-		$(RUN) python -m tests.fuzz.fuzz $$target --seconds $(FUZZ_SECONDS); done
+	$(RUN) python -m tests.fuzz.fuzz $$($(RUN) python -m tests.fuzz.fuzz --list) --seconds $(FUZZ_SECONDS)
 
 chaos: install  ## 20 random kills over 50,000 frames with each delivery; CHAOS=--seed=7 repeats one
 	$(RUN) python -m tests.faults.chaos $(CHAOS)
