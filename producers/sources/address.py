@@ -14,9 +14,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322}
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _NETWORK_SCHEME = re.compile(r"(?:rtsps?|https?):/{0,2}", re.IGNORECASE)
-_AUTHORITY = re.compile(r"[^/?#\\]*")
-_ENCODED_AT = re.compile(r".*%40", re.IGNORECASE)
-_HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:]*)(?::[0-9]*)?")
+_DELIMITER = re.compile(r"[/?#\\]")
+_HOST_AND_PORT = re.compile(r"(?!.*%40)(?:\[[0-9A-Fa-f:.%]+\]|[^:]*)(?::[0-9]*)?")
 # Cameras call it `usr`, `loginpas`, `pwd`, `sid`; clouds `X-Amz-Signature`, `sig`; some write
 # `/user=admin_password=x_channel=1.sdp` into the path.
 _SECRET = re.compile(
@@ -47,22 +46,28 @@ def redact(uri: str) -> str:
     scheme = _NETWORK_SCHEME.match(text) or _SCHEME.match(text)
     prefix, rest = (scheme.group(), text[scheme.end() :]) if scheme else ("", text)
     is_network = bool(scheme) and not prefix.lower().startswith("file:")
+    # Judged before anything is blackened, for that takes the signs away.
+    before, _, plain = rest.rpartition("@")
+    has_login = is_network or ":" in before or "//" in before
     if is_network or "?" in rest or "&" in rest:
         rest = "&".join(_without_secret(piece) for piece in rest.split("&"))
-    before, at, after = rest.rpartition("@")
-    if at and (is_network or ":" in before or "//" in before):
-        rest = after
+    if has_login:
+        rest = rest.rpartition("@")[2]
     if is_network:
-        authority = _AUTHORITY.match(rest)
-        end = authority.end() if authority else 0
-        rest = _shown_authority(rest[:end]) + rest[end:]
+        end = len(_authority(rest))
+        is_host = _is_host(_authority(plain)) and _is_host(rest[:end])
+        rest = (rest[:end] if is_host else _HIDDEN) + rest[end:]
     return prefix + _BLACK.sub(_HIDDEN, rest)
 
 
-def _shown_authority(authority: str) -> str:
-    """Hide what can be no host: an encoded user name, or a port that is no number."""
-    shown = _ENCODED_AT.sub("", authority)
-    return shown if _HOST_AND_PORT.fullmatch(shown) else _HIDDEN
+def _authority(rest: str) -> str:
+    """Return what stands before the path, the query and the fragment."""
+    return _DELIMITER.split(rest, maxsplit=1)[0]
+
+
+def _is_host(authority: str) -> bool:
+    """Tell whether it can be a host: without an encoded user name, and with a port that is a number."""
+    return _HOST_AND_PORT.fullmatch(authority) is not None
 
 
 def _without_secret(piece: str) -> str:
@@ -71,9 +76,12 @@ def _without_secret(piece: str) -> str:
     An `@` stays: it may be the one that ends a password, and all before it has to go as well.
     """
     found = _SECRET.search(piece)
-    if not found and not _SECRET.search(unquote(piece)):
+    head = unquote(piece[: found.end()] if found else piece)
+    first = _SECRET.search(head)
+    if not found and not first:
         return piece
-    start = found.end() if found else 0
+    # An encoded key may stand before the one that was found: nothing of the piece is shown then.
+    start = found.end() if found and first and first.end() == len(head) else 0
     return piece[:start] + (_NOT_AT.sub("\0", piece[start:]) or "\0")
 
 
