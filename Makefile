@@ -25,7 +25,7 @@ demo: install  ## broker, four cameras, a consumer, and the ledger at the end
 
 # Side by side, since much of it is waiting; each process has a broker of its own. In order: the short ones come last.
 test: backends  ## every test that CI runs
-	$(RUN) pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-faults: backends  ## every fault test, the long ones too (20 minutes), and a table
 	$(RUN) pytest tests/faults -m faults
