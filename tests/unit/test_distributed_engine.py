@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +236,19 @@ class foreign_server:  # noqa: N801 - it reads as a function
         await self._runner.cleanup()
 
 
+@asynccontextmanager
+async def ten_offered_to(url: str, model: Path) -> AsyncIterator[DistributedInferenceEngine]:
+    """An engine that prefers a worker, once ten inputs have been answered."""
+    engine = DistributedInferenceEngine(
+        model, device="CPU", worker_urls=[url], batch_size=1, balancing="weighted", weights={url: 1000}
+    )
+    async with engine:
+        for number in range(10):
+            await engine.add_input(number, image(number))
+        await until(lambda: engine.stats["total_outputs"] == 10, "this machine does it")
+        yield engine
+
+
 @pytest.mark.parametrize("status", [400, 413, 500, 302])
 async def test_a_worker_that_refuses_everything_costs_no_input(model: Path, status: int) -> None:
     async def ready(_: web.Request) -> web.Response:
@@ -244,16 +257,9 @@ async def test_a_worker_that_refuses_everything_costs_no_input(model: Path, stat
     async def infer(_: web.Request) -> web.Response:
         return web.Response(status=status, headers={"Location": "http://127.0.0.1:9/"})
 
-    async with foreign_server(ready, infer) as url:
-        engine = DistributedInferenceEngine(
-            model, device="CPU", worker_urls=[url], batch_size=1, balancing="weighted", weights={url: 1000}
-        )
-        async with engine:
-            for number in range(10):
-                await engine.add_input(number, image(number))
-            await until(lambda: engine.stats["total_outputs"] == 10, "this machine does it")
-            assert (engine.stats["local_inputs"], engine.stats["failed_inputs"]) == (10, 0)
-            assert not engine.stats["workers"][url]["is_answering"], "it is not asked for ever"
+    async with foreign_server(ready, infer) as url, ten_offered_to(url, model) as engine:
+        assert (engine.stats["local_inputs"], engine.stats["failed_inputs"]) == (10, 0)
+        assert not engine.stats["workers"][url]["is_answering"], "it is not asked for ever"
 
 
 async def test_a_batch_is_tried_elsewhere_and_in_the_end_here() -> None:
@@ -309,13 +315,7 @@ async def test_a_worker_with_another_graph_is_quoted(tmp_path: Path, model: Path
     other = TinyClassifier().save(tmp_path / "other" / "sums.onnx")
     async with WorkerServer(other, device="CPU", port=0) as worker:
         url = worker.address
-        engine = DistributedInferenceEngine(
-            model, device="CPU", worker_urls=[url], batch_size=1, balancing="weighted", weights={url: 1000}
-        )
-        async with engine:
-            for number in range(10):
-                await engine.add_input(number, image(number))
-            await until(lambda: engine.stats["total_outputs"] == 10, "this machine does it")
+        async with ten_offered_to(url, model) as engine:
             problem = engine.stats["workers"][url]["problem"]
     assert problem.startswith(f"worker {url} refuses what this machine can compute: 400: ")
     assert "take" in problem.partition("400: ")[2]
